@@ -1,0 +1,1 @@
+"""One declaration per action: its parameters, inputs, outputs and run(context)."""

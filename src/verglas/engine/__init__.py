@@ -1,0 +1,1 @@
+"""What the steps share: alignment, reconstruction, map alignment, particle images."""

@@ -1,0 +1,1 @@
+"""How work is run: job folders, controllers, workers, progress; knows no action."""

@@ -1,0 +1,1 @@
+"""Rotations, point-group symmetry, and grids of orientations."""

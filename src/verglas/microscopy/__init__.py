@@ -1,0 +1,1 @@
+"""The electron microscope: contrast transfer, dose, scattering."""

@@ -1,0 +1,1 @@
+"""What a project is: folders, journal, database, assets, groups, results."""

@@ -1,0 +1,1 @@
+"""Fourier transforms, filters, masks, spectra and Fourier shell correlation."""

@@ -1,0 +1,1 @@
+"""The science of one step each: arrays and tables in, arrays and tables out."""

@@ -1,0 +1,29 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+REAL_DATA = Path(os.environ.get("VERGLAS_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real data (micrographs, models, other programs' files), or skip where it is absent."""
+    if not REAL_DATA.is_dir():
+        pytest.skip("the folder of real data is not here; set VERGLAS_REAL_DATA to try it")
+    return REAL_DATA
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a random generator with a fixed seed."""
+    return np.random.Generator(np.random.Philox(20260101))
