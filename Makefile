@@ -41,13 +41,13 @@ test: setup oracles lint        ## everything that must hold on every change
 	$(BIN)/pytest -n $(JOBS)
 
 prove: setup oracles            ## hours: every claim at its full size, into docs/measured/
-	$(BIN)/python prove/run.py
+	$(BIN)/python -m prove.run
 
 bench: setup oracles            ## timings beside peers and floors, into docs/measured/
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python -m benchmarks.run
 
 docs: setup                     ## rewrite the generated parts of docs/ and check them
-	$(BIN)/python tools/make_docs.py
+	$(BIN)/python -m tools.make_docs
 
 clean:                          ## remove what make made
 	rm -rf $(VENV) $(ORACLES) demo build dist

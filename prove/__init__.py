@@ -1,0 +1,1 @@
+"""Every claim at its full size; hours; results in docs/measured/."""
