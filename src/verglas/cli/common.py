@@ -1,0 +1,95 @@
+"""What every command shares: ``--project``, ``--json``, opening the project, and printing one JSON object."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from verglas.project import Project
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def project_option(function: F) -> F:
+    """Add ``--project DIR`` (default: the folder one stands in, or the nearest one above it that is a project)."""
+    return click.option(
+        "--project",
+        "project_folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=None,
+        metavar="DIR",
+        help="Project folder [default: the one you stand in].",
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``: one JSON object on standard output instead of words for people."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object on standard output.")(function)
+
+
+@contextlib.contextmanager
+def open_project(folder: Path | None, *, write: bool = False) -> Iterator[Project]:
+    """Open the project that a command is about, and close it afterwards.
+
+    Parameters
+    ----------
+    folder
+        The value of ``--project``; with none, the current folder or the nearest project above it.
+    write
+        Whether the command edits. It then owns the project where nobody else does, and sends its edits to the owner
+        where somebody does.
+    """
+    from verglas.project import Project, find_project
+
+    project = Project.open(folder if folder is not None else find_project(Path.cwd()), "rw" if write else "r")
+    try:
+        yield project
+    finally:
+        project.close()
+
+
+def _plain(value: Any) -> Any:
+    """Return ``value`` as strict JSON: paths become text, NaN and infinities null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def print_json(content: dict[str, Any]) -> None:
+    """Print one JSON object on standard output."""
+    sys.stdout.write(json.dumps(_plain(content), ensure_ascii=False) + "\n")
+
+
+def console() -> Console:
+    """Return the terminal that words for people go to."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """Return an empty table with these headings; a heading that starts with ``>`` is right-aligned."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix(">"), justify="right" if column.startswith(">") else "left")
+    return made
