@@ -167,7 +167,7 @@ def test_agrees_with_cistems_shift_and_crop(tmp_path):
         def make(array):
             i = c.Image()
             i.Allocate(array.shape[1], array.shape[0], 1, True, True)
-            i.real_values = array
+            i.real_values[...] = array
             return i
         i = make(image)
         i.ForwardFFT(True)

@@ -57,8 +57,16 @@ def test_shapes_and_nonsense():
     assert signal.resampled_shape((4092, 5760), 0.53, 1.06) == (2046, 2880)
     with pytest.raises(InputError, match="positive"):
         signal.resample(gaussians(10, 1.0), 1.0, 0.0)
-    with pytest.raises(InputError, match="tolerance"):
-        signal.resample(gaussians(10, 1.0), 1.0, np.pi, tolerance=1e-12)
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 40), (60, 90), (61, 61), (45, 35)])
+def test_whole_ratios_equal_fourier_cropping(n, m):
+    image = np.random.default_rng(1).standard_normal((n, n))
+    np.testing.assert_allclose(
+        signal.resample(image, 1.0, n / m, (m, m)) - image.mean(),
+        signal.resize(image, (m, m)) - image.mean(),
+        atol=1e-9,
+    )
 
 
 def test_agrees_with_relions_rescaling(tmp_path):
