@@ -1,1 +1,55 @@
 """Rotations, point-group symmetry, and grids of orientations."""
+
+from verglas.geometry.orientations import (
+    Covering,
+    cistem_views,
+    in_plane_angles,
+    local_rotations,
+    measure_directions,
+    measure_poses,
+    pose_grid,
+    random_rotations,
+    sphere_directions,
+)
+from verglas.geometry.rotations import (
+    direction_to_angles,
+    euler_to_matrix,
+    geodesic_distance,
+    matrix_to_euler,
+    matrix_to_quaternion,
+    matrix_to_rotvec,
+    mean_rotation,
+    mirror_pose,
+    quaternion_to_matrix,
+    rotvec_to_matrix,
+    view_direction,
+)
+from verglas.geometry.symmetry import PointGroup, name_for_relion, name_from_relion, point_group, symmetry_name
+
+__all__ = [
+    "Covering",
+    "PointGroup",
+    "cistem_views",
+    "direction_to_angles",
+    "euler_to_matrix",
+    "geodesic_distance",
+    "in_plane_angles",
+    "local_rotations",
+    "matrix_to_euler",
+    "matrix_to_quaternion",
+    "matrix_to_rotvec",
+    "mean_rotation",
+    "measure_directions",
+    "measure_poses",
+    "mirror_pose",
+    "name_for_relion",
+    "name_from_relion",
+    "point_group",
+    "pose_grid",
+    "quaternion_to_matrix",
+    "random_rotations",
+    "rotvec_to_matrix",
+    "sphere_directions",
+    "symmetry_name",
+    "view_direction",
+]

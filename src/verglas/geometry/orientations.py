@@ -100,7 +100,7 @@ def _without_holes(
     """
     from scipy.spatial import cKDTree
 
-    chords, _ = cKDTree(_equivalents(directions, group, mirror)).query(probes)
+    chords = np.asarray(cKDTree(_equivalents(directions, group, mirror)).query(probes)[0])
     limit = 2.0 * np.sin(0.5 * min(largest, np.pi))
     added = []
     while len(probes) and chords.max() > limit:
@@ -300,10 +300,10 @@ def _measure(points: np.ndarray, members: int, probes: np.ndarray, angle_per_arc
     from scipy.spatial import cKDTree
 
     tree = cKDTree(points)
-    chords = tree.query(probes)[0]
+    chords = np.asarray(tree.query(probes)[0])
     angles = angle_per_arc * 2.0 * np.arcsin(np.minimum(0.5 * chords, 1.0))
     if len(points) > 1:
-        nearest = tree.query(points[:members], k=2)[0][:, 1]
+        nearest = np.asarray(tree.query(points[:members], k=2)[0])[:, 1]
         neighbours = angle_per_arc * 2.0 * np.arcsin(np.minimum(0.5 * nearest, 1.0))
         unevenness = float(np.std(neighbours) / max(float(np.mean(neighbours)), 1e-30))
     else:
