@@ -11,8 +11,7 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 
 # File systems of one machine, where locks and shared memory work. Everything else is treated as shared: the safe side.
 LOCAL_KINDS = frozenset(
-    "apfs bcachefs btrfs exfat ext2 ext3 ext4 f2fs hfs hfsplus jfs ntfs ntfs3 overlay ramfs reiserfs tmpfs ufs "
-    "vfat xfs zfs".split()
+    ["apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "hfsplus", "jfs", "ntfs", "ntfs3", "overlay", "ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs"]
 )
 
 

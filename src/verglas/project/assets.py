@@ -1,0 +1,162 @@
+"""The kinds of asset that a project holds, and reading them from the database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from verglas.errors import InputError, NotFoundError
+
+# Kind of asset -> its table. Group 0 of each kind is "All ...".
+TABLES = {
+    "movie": "movies",
+    "image": "images",
+    "positions": "positions",
+    "volume": "volumes",
+    "model": "models",
+}
+ALL_NAMES = {
+    "movie": "All Movies",
+    "image": "All Images",
+    "positions": "All Positions",
+    "volume": "All Volumes",
+    "model": "All Models",
+}
+# Kind -> (kind of its parent, column that names the parent).
+PARENTS = {"image": ("movie", "parent_movie"), "positions": ("image", "image")}
+JSON_COLUMNS = {"metadata", "sources", "files", "values"}
+FLAGS = {"protein_is_white"}
+
+Record = dict[str, Any]
+
+
+def table_of(kind: str) -> str:
+    """Return the table of a kind of asset.
+
+    Raises
+    ------
+    InputError
+        There is no such kind.
+    """
+    if kind not in TABLES:
+        raise InputError(f"there is no kind of asset called {kind!r}; the kinds are {', '.join(TABLES)}.")
+    return TABLES[kind]
+
+
+def columns_of(connection: sqlite3.Connection, kind: str) -> list[str]:
+    """Return the columns of a kind of asset."""
+    return [row["name"] for row in connection.execute(f"PRAGMA table_info({table_of(kind)})")]
+
+
+def to_record(row: sqlite3.Row, kind: str | None = None) -> Record:
+    """Return a row as plain JSON, with its kind first when it is an asset."""
+    record: Record = {} if kind is None else {"kind": kind}
+    for key in row.keys():  # noqa: SIM118 - a row iterates over values
+        value = row[key]
+        if key in JSON_COLUMNS:
+            value = json.loads(value) if value else {}
+        elif key in FLAGS:
+            value = bool(value)
+        record[key] = value
+    return record
+
+
+def insert(connection: sqlite3.Connection, table: str, records: Sequence[Record]) -> None:
+    """Insert records; dictionaries and lists become JSON, and keys that are no column are an error of SQLite."""
+    for record in records:
+        row = {key: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+               for key, value in record.items()}  # fmt: skip
+        names = ", ".join(f'"{name}"' for name in row)
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+
+
+def find_asset(connection: sqlite3.Connection, kind: str, asset: int | str) -> Record:
+    """Return one asset, by number or by name.
+
+    Raises
+    ------
+    NotFoundError
+        There is none, or it is in the trash.
+    InputError
+        Several have that name.
+    """
+    column = "id" if isinstance(asset, int) else "name"
+    rows = connection.execute(
+        f"SELECT * FROM {table_of(kind)} WHERE {column} = ? AND trash IS NULL LIMIT 2", (asset,)
+    ).fetchall()
+    if not rows:
+        raise NotFoundError(
+            f"there is no {kind} {asset!r} in this project (or it is in the trash). See `verglas list`."
+        )
+    if len(rows) > 1:
+        raise InputError(f"several assets of kind {kind} are called {asset!r}: give the number instead.")
+    return to_record(rows[0], kind)
+
+
+def find_group(connection: sqlite3.Connection, kind: str, group: int | str) -> tuple[int, str]:
+    """Return number and name of a group, found by either.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such group.
+    """
+    table_of(kind)
+    if group in {0, "0", "all", ALL_NAMES[kind]}:
+        return 0, ALL_NAMES[kind]
+    row = connection.execute("SELECT id, name FROM groups WHERE kind = ? AND name = ?", (kind, str(group))).fetchone()
+    if row is None and str(group).isdigit():
+        row = connection.execute("SELECT id, name FROM groups WHERE kind = ? AND id = ?", (kind, int(group))).fetchone()
+    if row is None:
+        raise NotFoundError(f"there is no group {group!r} of kind {kind}. `verglas groups list` shows those there are.")
+    return int(row["id"]), str(row["name"])
+
+
+def list_assets(
+    connection: sqlite3.Connection,
+    kind: str,
+    *,
+    group: int | str = 0,
+    name: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+) -> list[Record]:
+    """Return assets by number, those in the trash left out.
+
+    Parameters
+    ----------
+    group
+        Number or name of a group; 0 is all.
+    name
+        A pattern with ``*`` and ``?`` that names must fit.
+    limit, offset
+        At most how many, and how many to leave out first.
+    """
+    sql, values = _selection(connection, kind, group, name)
+    sql = f"SELECT a.* {sql} ORDER BY a.id LIMIT ? OFFSET ?"
+    rows = connection.execute(sql, [*values, -1 if limit is None else limit, offset])
+    return [to_record(row, kind) for row in rows]
+
+
+def count_assets(connection: sqlite3.Connection, kind: str, *, group: int | str = 0, name: str | None = None) -> int:
+    """Return the number of assets in a group, those in the trash left out."""
+    sql, values = _selection(connection, kind, group, name)
+    return int(connection.execute(f"SELECT count(*) {sql}", values).fetchone()[0])
+
+
+def _selection(
+    connection: sqlite3.Connection, kind: str, group: int | str, name: str | None
+) -> tuple[str, list[str | int]]:
+    number, _ = find_group(connection, kind, group)
+    values: list[str | int] = []
+    sql = f"FROM {table_of(kind)} AS a "
+    if number:
+        sql += "JOIN group_members AS m ON m.asset = a.id AND m.kind = ? AND m.group_id = ? "
+        values += [kind, number]
+    sql += "WHERE a.trash IS NULL"
+    if name is not None:
+        sql += " AND a.name GLOB ?"
+        values.append(name)
+    return sql, values

@@ -1,0 +1,109 @@
+"""Turn the results in job folders into assets: each once, whatever crashes when."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from verglas.errors import NotFoundError, VerglasError
+from verglas.execution.events import ResultEvent
+from verglas.execution.job_folder import JobFolder
+from verglas.project.assets import Record, table_of
+from verglas.project.layout import Layout
+from verglas.project.result_kinds import RESULT_KINDS
+
+BATCH = 256
+
+
+def take_in(layout: Layout, connection: sqlite3.Connection, edit: Callable[[Record], Record]) -> dict[str, Any]:
+    """Take in all results that are not yet assets, and note the jobs that have ended.
+
+    A batch of results is one line of the journal. It holds every number, name and final place, so the line decides:
+    before it nothing has happened, after it the moves can be repeated until they are done.
+
+    Parameters
+    ----------
+    layout
+        The places of the project.
+    connection
+        Its database.
+    edit
+        Carries out an edit as the owner.
+
+    Returns
+    -------
+    dict
+        ``results``: how many were taken in; ``jobs_ended``: numbers; ``problems``: what could not be taken in, and why.
+    """
+    taken, ended, problems = 0, [], []
+    for job in JobFolder.all_in(layout.jobs):
+        events_bytes = job.events_path.stat().st_size if job.events_path.exists() else 0
+        row = connection.execute("SELECT events_bytes FROM jobs WHERE number = ?", (job.number,)).fetchone()
+        if row is not None and row["events_bytes"] == events_bytes:
+            continue
+        try:
+            taken += _take_in_job(job, layout, connection, edit, problems)
+            state = job.state()
+            if state.is_finished:
+                request = job.request()
+                edit({
+                    "edit": "job.end", "number": job.number, "action": request.action, "title": request.title,
+                    "state": state.name, "created": request.created, "ended": state.changed,
+                    "cpu_seconds": state.cpu_seconds, "failures": state.failures, "events_bytes": events_bytes,
+                })  # fmt: skip
+                ended.append(job.number)
+        except VerglasError as error:
+            problems.append(f"job {job.number}: {error}")
+    return {"results": taken, "jobs_ended": ended, "problems": problems}
+
+
+def _take_in_job(
+    job: JobFolder,
+    layout: Layout,
+    connection: sqlite3.Connection,
+    edit: Callable[[Record], Record],
+    problems: list[str],
+) -> int:
+    known = {row["key"] for row in connection.execute("SELECT key FROM results WHERE job = ?", (job.number,))}
+    waiting = [event for key, event in job.results().items() if key not in known]
+    folder = layout.stored(job.path)
+    taken, batch, assets = 0, [], set()
+    for event in waiting:
+        asked = _request(event, job, folder, connection, layout, problems)
+        if asked is None:
+            continue
+        asset = (asked["kind"], asked["of"]["id"])
+        if asset in assets or len(batch) == BATCH:
+            taken += len(edit({"edit": "result.take-in", "results": batch, "folder": folder})["results"])
+            batch, assets = [], set()
+        batch.append(asked)
+        assets.add(asset)
+    if batch:
+        taken += len(edit({"edit": "result.take-in", "results": batch, "folder": folder})["results"])
+    return taken
+
+
+def _request(
+    event: ResultEvent, job: JobFolder, folder: str, connection: sqlite3.Connection, layout: Layout, problems: list[str]
+) -> Record | None:
+    """Return what to ask for, or None (and say why) where the result cannot be taken in."""
+    kind = RESULT_KINDS.get(event.kind)
+    if kind is None:
+        problems.append(f"job {job.number}: {event.key} is of kind {event.kind}, which becomes no asset.")
+        return None
+    if event.of is None or event.of.kind != kind.of_kind:
+        problems.append(f"job {job.number}: {event.key} does not say which {kind.of_kind} it belongs to.")
+        return None
+    table = table_of(kind.of_kind)
+    if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (event.of.id,)).fetchone() is None:
+        raise NotFoundError(f"{event.key} belongs to {kind.of_kind} {event.of.id}, which is not in this project.")
+    missing = [name for name in event.files.values() if not (job.path / name).exists()]
+    if missing:
+        problems.append(f"job {job.number}: {event.key}: {missing[0]} is missing. Run the job again for this asset.")
+        return None
+    files = {role: f"{folder}/{name}" for role, name in event.files.items()}
+    return {
+        "job": job.number, "key": event.key, "kind": event.kind, "of": event.of.model_dump(),
+        "files": files, "values": event.values,
+    }  # fmt: skip

@@ -1,0 +1,81 @@
+"""The numbered steps that lead an empty database to the present schema."""
+
+from __future__ import annotations
+
+FIRST = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE counters (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE history (
+    n INTEGER PRIMARY KEY, t REAL NOT NULL, edit TEXT NOT NULL, user TEXT, host TEXT, request TEXT, summary TEXT NOT NULL
+);
+CREATE UNIQUE INDEX history_request ON history (request) WHERE request IS NOT NULL;
+CREATE TABLE movies (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    n_x INTEGER, n_y INTEGER, n_frames INTEGER,
+    pixel_size_A REAL, voltage_kV REAL, cs_mm REAL, dose_per_frame_e_A2 REAL,
+    gain_path TEXT, dark_path TEXT, output_binning REAL,
+    mag_distortion_angle_deg REAL, mag_distortion_major REAL, mag_distortion_minor REAL,
+    protein_is_white INTEGER, eer_super_resolution INTEGER, eer_frames_per_image INTEGER,
+    metadata TEXT, sources TEXT, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX movies_path ON movies (path);
+CREATE INDEX movies_name ON movies (name);
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    n_x INTEGER, n_y INTEGER, pixel_size_A REAL, voltage_kV REAL, cs_mm REAL, protein_is_white INTEGER,
+    parent_movie INTEGER, alignment INTEGER, spectrum_path TEXT, scaled_path TEXT,
+    sources TEXT, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX images_path ON images (path);
+CREATE INDEX images_name ON images (name);
+CREATE INDEX images_parent ON images (parent_movie);
+CREATE TABLE positions (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    image INTEGER NOT NULL, picking INTEGER, count INTEGER NOT NULL, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX positions_name ON positions (name);
+CREATE INDEX positions_image ON positions (image);
+CREATE TABLE volumes (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    n_x INTEGER, n_y INTEGER, n_z INTEGER, pixel_size_A REAL, half_map_1_path TEXT, half_map_2_path TEXT,
+    reconstruction INTEGER, sources TEXT, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX volumes_path ON volumes (path);
+CREATE INDEX volumes_name ON volumes (name);
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    pdb_id TEXT, n_atoms INTEGER, size_x_A REAL, size_y_A REAL, size_z_A REAL,
+    mean_b_factor_A2 REAL, sd_b_factor_A2 REAL, mass_kDa REAL, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX models_path ON models (path);
+CREATE INDEX models_name ON models (name);
+CREATE TABLE groups (
+    kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, created REAL NOT NULL, PRIMARY KEY (kind, id)
+) WITHOUT ROWID;
+CREATE TABLE group_members (
+    kind TEXT NOT NULL, group_id INTEGER NOT NULL, asset INTEGER NOT NULL, PRIMARY KEY (kind, group_id, asset)
+) WITHOUT ROWID;
+CREATE TABLE results (
+    id INTEGER PRIMARY KEY, kind TEXT NOT NULL, of_kind TEXT, of_id INTEGER, job INTEGER, key TEXT NOT NULL,
+    ordinal INTEGER NOT NULL, product_kind TEXT, product_id INTEGER,
+    files TEXT NOT NULL, "values" TEXT NOT NULL, created REAL NOT NULL, trash INTEGER
+);
+CREATE UNIQUE INDEX results_key ON results (job, key);
+CREATE INDEX results_of ON results (of_kind, of_id, kind);
+CREATE TABLE active_results (
+    kind TEXT NOT NULL, of_kind TEXT NOT NULL, of_id INTEGER NOT NULL, result INTEGER NOT NULL,
+    PRIMARY KEY (kind, of_kind, of_id)
+) WITHOUT ROWID;
+CREATE TABLE notes (
+    id INTEGER PRIMARY KEY, about_kind TEXT, about_id INTEGER, text TEXT NOT NULL, created REAL NOT NULL, changed REAL
+);
+CREATE TABLE trash (id INTEGER PRIMARY KEY, summary TEXT NOT NULL, moves TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE remembered (kind TEXT PRIMARY KEY, content TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE jobs (
+    number INTEGER PRIMARY KEY, action TEXT NOT NULL, title TEXT NOT NULL, state TEXT NOT NULL,
+    created TEXT, ended REAL, cpu_seconds REAL NOT NULL, failures INTEGER NOT NULL, events_bytes INTEGER, trash INTEGER
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST,)
+SCHEMA_VERSION = len(MIGRATIONS)

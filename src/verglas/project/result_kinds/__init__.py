@@ -1,0 +1,11 @@
+"""What becomes of a job's results: one file for each kind, telling places, names and the asset that a result makes."""
+
+from __future__ import annotations
+
+from verglas.project.result_kinds.kind import ResultKind
+from verglas.project.result_kinds.movie_alignment import MOVIE_ALIGNMENT
+from verglas.project.result_kinds.particle_positions import PARTICLE_POSITIONS
+
+RESULT_KINDS: dict[str, ResultKind] = {kind.name: kind for kind in (MOVIE_ALIGNMENT, PARTICLE_POSITIONS)}
+
+__all__ = ["RESULT_KINDS", "ResultKind"]

@@ -1,0 +1,44 @@
+"""The description of one kind of result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ResultKind:
+    """How results of one kind are kept.
+
+    Attributes
+    ----------
+    name
+        ``kind`` in the job's events.
+    of_kind
+        The kind of asset that such a result belongs to.
+    product_kind
+        The kind of asset that it makes, or gives a new active result to.
+    product_name
+        Makes the asset's name from that of the asset it belongs to.
+    file_stem
+        Makes the name of the files from the asset it belongs to and the number of its earlier results of this kind.
+    folders
+        Role of a file -> folder it goes to.
+    product_columns
+        From (asset it belongs to, result with its final files) the columns of the product.
+    parent_column, active_column
+        Columns of the product that hold the asset it comes from and the active result.
+    """
+
+    name: str
+    of_kind: str
+    product_kind: str
+    product_name: Callable[[str], str]
+    file_stem: Callable[[Record, int], str]
+    folders: dict[str, str]
+    product_columns: Callable[[Record, Record], Record]
+    parent_column: str
+    active_column: str
