@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from verglas.errors import FormatError, InputError
 from verglas.formats.atomic_write import write_whole
+from verglas.formats.npy import read_npy
 
 SCHEMA_VERSION = 1
 TRAILER_MAGIC = b"VERGLAS1"
@@ -278,7 +279,7 @@ class ParticleTable:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table as ``.npy``, whole or not at all.
 
-        numpy reads the particles; names, optics groups and the schema version follow them as JSON at the end of the file.
+        numpy reads the particles; names, optics groups and the schema version follow them as JSON.
         """
         trailer = json.dumps(
             {
@@ -305,12 +306,7 @@ class ParticleTable:
         """
         name = str(path)
         trailer = _read_trailer(name)
-        try:
-            particles = np.load(
-                path, mmap_mode="r" if memory_map else None, allow_pickle=False, max_header_size=1 << 20
-            )
-        except (ValueError, OSError, EOFError, SyntaxError, TypeError, MemoryError) as error:
-            raise FormatError(name, f"the particles cannot be read ({error}).", "Copy the file again.") from None
+        particles = read_npy(name, memory_map=memory_map)
         fields = particles.dtype.names
         if fields is None or particles.ndim != 1 or len(particles) != trailer.get("count"):
             raise FormatError(name, "this is no table of particles.", "Choose a particle table.")

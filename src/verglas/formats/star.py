@@ -405,7 +405,7 @@ def find_loop(blocks: list[Block], name: str) -> Loop | None:
     return next((block.loops[0] for block in blocks if block.name == name and block.loops), None)
 
 
-def quoted(value: str) -> str:
+def quoted(value: str, *, always: bool = False) -> str:
     """Return text as a STAR value, in quotes where it needs them.
 
     Raises
@@ -416,7 +416,7 @@ def quoted(value: str) -> str:
     if re.search(r"[\n\r\0]", value):
         raise InputError(f"{value[:60]!r} cannot be written to a STAR file: it holds a line break.")
     plain = value and not re.search(r"[\s\x01-\x20]", value) and value[0] not in "_#'\";$[]"
-    if (plain or (value[:1] == "[" and not re.search(r"\s", value))) and not is_header(value):
+    if (plain or (value[:1] == "[" and not re.search(r"\s", value))) and not is_header(value) and not always:
         return value
     for quote in "'\"":
         if not re.search(rf"{quote}[\x00-\x20]", value):
@@ -424,7 +424,9 @@ def quoted(value: str) -> str:
     raise InputError(f"{value[:60]!r} cannot be written to a STAR file: it holds both kinds of quotes.")
 
 
-def write_star(path: PathLike, blocks: Sequence[Block], comment: str = "version 30001") -> None:
+def write_star(
+    path: PathLike, blocks: Sequence[Block], comment: str = "version 30001", *, quote_all: bool = False
+) -> None:
     """Write a STAR file, whole or not at all.
 
     Parameters
@@ -435,6 +437,8 @@ def write_star(path: PathLike, blocks: Sequence[Block], comment: str = "version 
         What to write. Reals are written so that reading them gives the same float64.
     comment
         First line. RELION 3.1 and later look for ``version 30001``.
+    quote_all
+        Put every text value of a loop in quotes, as cisTEM does.
 
     Raises
     ------
@@ -449,12 +453,12 @@ def write_star(path: PathLike, blocks: Sequence[Block], comment: str = "version 
             for loop in block.loops:
                 labels = "".join(f"_{label} #{k}\n" for k, label in enumerate(loop.labels, 1))
                 file.write(f"\nloop_\n{labels}".encode())
-                for rows in encode_rows(loop):
+                for rows in encode_rows(loop, quote_all=quote_all):
                     file.write(rows)
                 file.write(b"\n")
 
 
-def encode_rows(loop: Loop) -> Iterable[bytes]:
+def encode_rows(loop: Loop, *, quote_all: bool = False) -> Iterable[bytes]:
     """Yield the rows of a loop as lines of text, some thousands at a time."""
     from verglas.kernels import star_text
     from verglas.kernels.number_text import EXACT_POWERS, NUMBER_WIDTH, POWERS
@@ -469,12 +473,12 @@ def encode_rows(loop: Loop) -> Iterable[bytes]:
         if isinstance(column, np.ndarray) and column.dtype.kind not in "fiub":
             column = text_column([str(word) for word in column.tolist()])
         if isinstance(column, TextColumn):
-            encoded = [quoted(name).encode() for name in column.names]
+            encoded = [quoted(name, always=quote_all).encode() for name in column.names]
             if column.sections is not None and (column.sections < 0).any():
                 column = text_column(
                     w.partition("@")[2] if n < 0 else w for w, n in zip(column.tolist(), column.sections.tolist())
                 )
-                encoded = [quoted(name).encode() for name in column.names]
+                encoded = [quoted(name, always=quote_all).encode() for name in column.names]
             kinds.append(star_text.TEXT if column.sections is None else star_text.IMAGE)
             places.append(len(integers))
             if column.sections is not None:

@@ -102,7 +102,7 @@ def parse_number(buffer: Bytes, start: int, end: int, powers: Any, exact: Any) -
             i += 1
         if i == end or end - i > 4:
             return 0.0, 2
-        written = 0
+        written: Any = 0
         while i < end:
             c = buffer[i]
             if c < 48 or c > 57:
@@ -129,7 +129,7 @@ def parse_number(buffer: Bytes, start: int, end: int, powers: Any, exact: Any) -
 
 
 @cpu_kernel(inline=True)
-def put_integer(out: Bytes, position: int, value: Any, width: Any) -> int:
+def put_integer(out: Bytes, position: int, value: Any, width: Any) -> Any:
     """Write a non-negative integer with at least ``width`` digits; return the position after it."""
     length = 1
     rest = value
@@ -145,7 +145,7 @@ def put_integer(out: Bytes, position: int, value: Any, width: Any) -> int:
 
 
 @cpu_kernel()
-def put_number(out: Bytes, position: int, value: float, powers: Any, exact: Any) -> int:
+def put_number(out: Bytes, position: int, value: float, powers: Any, exact: Any) -> Any:
     """Write ``value`` so that reading it gives the same float64; return the position after it, or -1 (ask Python).
 
     As few decimals as possible are tried first, then 17 significant digits.
