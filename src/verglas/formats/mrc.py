@@ -84,7 +84,7 @@ class MrcStack:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """numpy type of the pixels that `section` returns."""
+        """Type of the pixels that `section` returns."""
         return np.dtype(self.header.dtype)
 
     def __len__(self) -> int:
@@ -102,7 +102,8 @@ class MrcStack:
             np.bitwise_and(data, 15, out=pixels[:, 0::2])
             np.right_shift(data, 4, out=pixels[:, 1::2])
             return pixels[:, : self.header.n_x]
-        return data if data.dtype.isnative else data.astype(self.dtype)
+        section: npt.NDArray[Any] = data if data.dtype.isnative else data.astype(self.dtype)
+        return section
 
     def read(
         self, sections: Sequence[int] | npt.NDArray[np.integer[Any]] | None = None,

@@ -12,6 +12,7 @@ import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def parse_mrc_header(block: bytes, path: Path, file_bytes: int | None) -> MrcLay
     if len(block) < HEADER_BYTES:
         raise FormatError(path, f"has {len(block)} bytes, less than an MRC header ({HEADER_BYTES}).", "Copy it again.")
     stamp = block[212:214]
-    orders = (">", "<") if stamp in (b"\x11\x11", b"\x11\x00") else ("<", ">")
+    orders: tuple[Literal["<", ">"], ...] = (">", "<") if stamp in (b"\x11\x11", b"\x11\x00") else ("<", ">")
     first_problem: FormatError | None = None
     for order in orders:
         try:
@@ -90,7 +91,7 @@ def parse_mrc_header(block: bytes, path: Path, file_bytes: int | None) -> MrcLay
     raise first_problem
 
 
-def _parse_in_order(block: bytes, path: Path, file_bytes: int | None, order: str) -> MrcLayout:
+def _parse_in_order(block: bytes, path: Path, file_bytes: int | None, order: Literal["<", ">"]) -> MrcLayout:
     numbers = struct.unpack_from(f"{order}10i6f3i3f2i", block)
     n_x, n_y, n_sections, mode = numbers[:4]
     start, grid, cell = numbers[4:7], numbers[7:10], numbers[10:13]
@@ -163,7 +164,8 @@ def _voxel_size(cell: tuple[float, ...], grid: tuple[int, ...]) -> tuple[float, 
     x = cell[0] / grid[0]
     y = cell[1] / grid[1] if cell[1] > 0 and grid[1] > 0 else x
     z = cell[2] / grid[2] if cell[2] > 0 and grid[2] > 0 else x
-    return x, y, z
+    # the header holds float32: seven digits are all there is
+    return float(f"{x:.7g}"), float(f"{y:.7g}"), float(f"{z:.7g}")
 
 
 def build_mrc_header(
