@@ -160,7 +160,8 @@ def test_nonsense_is_refused():
 
 
 def test_agrees_with_cistems_shift_and_crop(tmp_path):
-    image = noise((40, 40))
+    # Nothing at the Nyquist frequency, where conventions differ.
+    image = signal.apply_filter(noise((40, 40)), 1.0, signal.cosine_lowpass(3.0, 0.0))
     answer = ask_oracle(
         """
         import pycistem.core as c
@@ -184,6 +185,6 @@ def test_agrees_with_cistems_shift_and_crop(tmp_path):
         image=image,
     )
     shifted = answer["shifted"].reshape(40, -1)[:, :40]
-    assert np.corrcoef(shifted.ravel(), signal.shift(image, (-2.6, 1.3)).ravel())[0, 1] > 0.99
+    assert np.corrcoef(shifted.ravel(), signal.shift(image, (-2.6, 1.3)).ravel())[0, 1] > 0.9999
     cropped = answer["cropped"].reshape(28, -1)[:, :28]
-    assert np.corrcoef(cropped.ravel(), signal.resize(image, (28, 28)).ravel())[0, 1] > 0.99
+    assert np.corrcoef(cropped.ravel(), signal.resize(image, (28, 28)).ravel())[0, 1] > 0.9999

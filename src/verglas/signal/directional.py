@@ -14,6 +14,9 @@ from verglas.signal.fourier import Array, frequency_axes, hermitian_weight, rfft
 from verglas.signal.fsc import resolution_at
 from verglas.signal.shells import number_of_shells, shell_frequencies, shell_index, slabs
 
+LEAST_COMPONENTS = 12
+"""Shells where a cone holds fewer components say nothing about its resolution."""
+
 PATCH_DEGREES = 3.0
 """Size of the patches on the hemisphere into which products are gathered before cones are summed."""
 
@@ -28,6 +31,8 @@ class DirectionalCorrelation:
     """Shape (shells,)."""
     fsc: Any
     """Shape (directions, shells); 0 where a cone holds no component."""
+    components: Any
+    """Independent components in each cone and shell, shape (directions, shells)."""
     cone_half_angle_rad: float
 
 
@@ -94,36 +99,39 @@ def directional_fsc(
     shells = number_of_shells(shape)
     rings = round(90.0 / PATCH_DEGREES)
     sectors = 4 * rings
-    sums = np.zeros((3, rings * sectors * (shells + 1)))
+    sums = np.zeros((4, rings * sectors * (shells + 1)))
     weight = hermitian_weight(shape, xp=xp)
     for rows in slabs(shape):
         patch = _patch_index(shape, rows, rings, sectors, xp)
         index = (patch * (shells + 1) + shell_index(shape, xp=xp, rows=rows)).ravel()
         u, v = a[rows], b[rows]
+        ones = xp.ones(u.shape, dtype=xp.float32)
         for total, values in zip(
-            sums, ((u * xp.conj(v)).real, u.real**2 + u.imag**2, v.real**2 + v.imag**2), strict=True
+            sums, ((u * xp.conj(v)).real, u.real**2 + u.imag**2, v.real**2 + v.imag**2, ones), strict=True
         ):
             total += to_numpy(xp.bincount(index, (values * weight).ravel(), sums.shape[1]))
-    by_patch = sums.reshape(3, rings * sectors, shells + 1)[..., :shells]
+    by_patch = sums.reshape(4, rings * sectors, shells + 1)[..., :shells]
     vectors = fibonacci_hemisphere(directions)
     member = np.abs(vectors @ _patch_centres(rings, sectors).T) >= math.cos(cone_half_angle_rad)
-    cross, power_a, power_b = np.einsum("dp,kps->kds", member.astype(np.float64), by_patch, optimize=True)
+    cross, power_a, power_b, components = np.einsum("dp,kps->kds", member.astype(np.float64), by_patch, optimize=True)
     # The zero frequency has no direction: all cones share it.
-    for total, patches in zip((cross, power_a, power_b), by_patch, strict=True):
+    for total, patches in zip((cross, power_a, power_b, components), by_patch, strict=True):
         total[:, 0] = patches[:, 0].sum()
     norm = np.sqrt(power_a * power_b)
     fsc = np.divide(cross, norm, out=np.zeros_like(norm), where=norm > 0)
-    return DirectionalCorrelation(vectors, shell_frequencies(shape, pixel_size_A), fsc, cone_half_angle_rad)
+    frequency = shell_frequencies(shape, pixel_size_A)
+    return DirectionalCorrelation(vectors, frequency, fsc, components / 2, cone_half_angle_rad)
 
 
 def anisotropy(correlation: DirectionalCorrelation, threshold: float = 0.143) -> Anisotropy:
     """Summarise the resolutions of all directions at a threshold.
 
-    Shells where a cone holds no component yet (the first ones, in narrow cones) are passed over.
+    Shells where a cone holds fewer than 12 components (the first ones, in narrow cones) are passed over: their
+    correlations are chance.
     """
     resolutions = []
-    for curve in correlation.fsc:
-        present = np.flatnonzero(curve[1:] != 0) + 1
+    for curve, components in zip(correlation.fsc, correlation.components, strict=True):
+        present = np.flatnonzero(components[1:] >= LEAST_COMPONENTS) + 1
         used = np.concatenate([[0], present])
         resolutions.append(resolution_at(correlation.frequency_per_A[used], curve[used], threshold).resolution_A)
     resolution = np.array(resolutions)

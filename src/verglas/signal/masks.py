@@ -86,7 +86,7 @@ def apply_mask(image: Array, mask: Array, *, outside: float | None = None) -> Ar
 
 def mask_volume_A3(mask: Array, pixel_size_A: float) -> float:
     """Return the volume of a mask: its sum times the volume of a voxel, A^3."""
-    return float(mask.sum(dtype="float64")) * pixel_size_A**mask.ndim
+    return float(mask.sum(dtype="float64") * pixel_size_A**mask.ndim)
 
 
 def largest_components(binary: Array, count: int = 1, *, least_voxels: int = 1) -> Array:
@@ -197,7 +197,9 @@ def threshold_mask(
         raise InputError(
             f"No voxel reaches the threshold {threshold:g}; the largest is {float(filtered.max()):g}. Lower it."
         )
-    return soft_edge(inside, edge_pixels, extend_pixels=extend_pixels)
+    # RELION leaves out voxels at exactly the distance of the growth, and measures the edge from the grown voxels.
+    grown = soft_edge(inside, 0.0, extend_pixels=extend_pixels * (1 - 1e-6)) > 0.5
+    return soft_edge(grown, edge_pixels)
 
 
 def automatic_mask(
