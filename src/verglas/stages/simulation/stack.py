@@ -1,0 +1,260 @@
+"""Simulate a stack of boxed particles with known poses, defocus, class and signal-to-noise ratio."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from verglas.kernels.simulation_random import fill_normals
+from verglas.stages.simulation.atoms import read_atoms
+from verglas.stages.simulation.optics import Defocus, Microscope
+from verglas.stages.simulation.output import Progress, optics_block, star_block, write_json, write_whole
+from verglas.stages.simulation.parameters import SpecimenParameters, StackParameters
+from verglas.stages.simulation.poses import Orientations, choose_class, micrograph_defocus, rotation_matrix
+from verglas.stages.simulation.projection import Projector
+from verglas.stages.simulation.random import generator, kernel_key
+
+IMAGES_FOR_SCALE = 32
+COLOUR_CORNER_A = 30.0  # coloured noise falls off beyond this resolution
+
+
+@dataclass(frozen=True)
+class StackResult:
+    """What :func:`simulate_stack` wrote.
+
+    Attributes
+    ----------
+    stack, star, report
+        Images (.mrcs), truth (RELION 3.1 star) and ``report.json``.
+    truth
+        Truth as arrays of one value a particle: ``rot``, ``tilt``, ``psi`` (degrees), ``origin_x_A``, ``origin_y_A``
+        (the shift to apply), ``defocus_u_A``, ``defocus_v_A``, ``defocus_angle`` (degrees), ``class_number`` (from 1),
+        ``micrograph`` (from 0).
+    signal_scale
+        Factor from relative contrast to the written values (whose noise has variance 1).
+    radius_A
+        Radius of the molecule.
+    """
+
+    stack: Path
+    star: Path
+    report: Path
+    truth: dict[str, NDArray[Any]]
+    signal_scale: float
+    radius_A: float
+
+
+def projectors(
+    specimen: SpecimenParameters, pixel_size_A: float, room_A: float = 0.0, largest: int | None = None
+) -> list[Projector]:
+    """Return a projector for each conformation, on a common box.
+
+    Parameters
+    ----------
+    specimen
+        The molecule.
+    pixel_size_A
+        A.
+    room_A
+        How far molecules are moved off the middle of the box.
+    largest
+        Use this box where the molecule and its room would need more.
+    """
+    shapes = [read_atoms(specimen, shape) for shape in specimen.conformations]
+    border = max(4.0, 6.0 / pixel_size_A)
+    reach = (max(atoms.radius_A for atoms in shapes) + room_A) / pixel_size_A + border
+    box = scipy.fft.next_fast_len(2 * math.ceil(reach), real=True)
+    box += box % 2
+    if largest is not None and box > largest:
+        box = largest
+    return [
+        Projector(atoms, box, pixel_size_A, solvent=specimen.solvent, smoothing_A=specimen.solvent_smoothing_A)
+        for atoms in shapes
+    ]
+
+
+def draw_truth(parameters: StackParameters) -> dict[str, NDArray[Any]]:
+    """Return the truth table of a stack; each particle's row depends on the seed and its index alone."""
+    orientations = Orientations(parameters, parameters.seed)
+    rows = []
+    for i in range(parameters.particles):
+        micrograph = i // parameters.particles_per_micrograph
+        random = generator(parameters.seed, "shift", i)
+        shift = random.normal(0, 1, 2) * parameters.shift_sigma_A
+        height = parameters.height_spread_A * float(random.uniform(-1, 1))
+        defocus = micrograph_defocus(parameters, parameters.seed, micrograph).moved(-height)
+        shape = choose_class(parameters, parameters.seed, i)
+        rows.append((*orientations.draw(i), *shift, defocus.u_A, defocus.v_A, defocus.angle_degrees, shape, micrograph))
+    columns = np.array(rows, dtype=float).T
+    names = ("rot", "tilt", "psi", "origin_x_A", "origin_y_A", "defocus_u_A", "defocus_v_A", "defocus_angle")
+    truth: dict[str, NDArray[Any]] = dict(zip(names, columns[:8], strict=True))
+    truth["class_number"] = columns[8].astype(int) + 1
+    truth["micrograph"] = columns[9].astype(int)
+    return truth
+
+
+def noise_filter(box: int, pixel_size_A: float, coloured: float) -> NDArray[np.float32]:
+    """Return the (box, box // 2 + 1) amplitude filter that gives white noise its colour at unit variance."""
+    full = np.hypot(scipy.fft.fftfreq(box, pixel_size_A)[:, None], scipy.fft.fftfreq(box, pixel_size_A)[None, :])
+    shape = 1 / (1 + (full * COLOUR_CORNER_A) ** 2)
+    power = (1 - coloured) + coloured * shape / shape.mean()
+    return np.asarray(np.sqrt(power[:, : box // 2 + 1]), dtype=np.float32)
+
+
+class StackImages:
+    """The images of a stack, each computed from the parameters and its index alone."""
+
+    def __init__(self, parameters: StackParameters, truth: dict[str, NDArray[Any]]) -> None:
+        self.parameters, self.truth = parameters, truth
+        box, pixel = parameters.box, parameters.pixel_size_A
+        self.padded = box
+        if parameters.padding > 1:
+            self.padded = scipy.fft.next_fast_len(math.ceil(box * parameters.padding), real=True)
+            self.padded += (self.padded - box) % 2
+        room = float(np.abs([truth["origin_x_A"], truth["origin_y_A"]]).max())
+        self.projectors = projectors(parameters, pixel, room, self.padded)
+        self.microscope = Microscope(parameters, (self.padded, self.padded))
+        self.radius_A = max(projector.atoms.radius_A for projector in self.projectors)
+        self._colour = noise_filter(box, pixel, parameters.coloured_noise)
+        self._key = kernel_key(parameters.seed, "stack noise", 0)
+        self.scale = 1.0
+        sign = -1.0 if parameters.contrast_inverted else 1.0
+        if parameters.snr is not None:
+            inside = self._disc()
+            some = range(min(IMAGES_FOR_SCALE, parameters.particles))
+            variance = float(np.mean([self.signal(i)[inside].var() for i in some]))
+            self.scale = math.sqrt(parameters.snr / variance)
+        self.scale *= sign
+
+    def _disc(self) -> NDArray[np.bool_]:
+        box = self.parameters.box
+        y, x = np.ogrid[-(box // 2) : box - box // 2, -(box // 2) : box - box // 2]
+        return np.asarray(np.hypot(y, x) * self.parameters.pixel_size_A <= self.radius_A)
+
+    def signal(self, i: int) -> NDArray[np.float32]:
+        """Return the noise-free image of particle ``i`` (relative contrast, or projected potential without CTF)."""
+        p, truth = self.parameters, self.truth
+        projector = self.projectors[int(truth["class_number"][i]) - 1]
+        rotation = rotation_matrix(truth["rot"][i], truth["tilt"][i], truth["psi"][i])
+        offset = (-float(truth["origin_y_A"][i]), -float(truth["origin_x_A"][i]))
+        if p.apply_ctf:
+            defocus = Defocus(
+                truth["defocus_u_A"][i], truth["defocus_v_A"][i], truth["defocus_angle"][i], p.phase_shift_degrees
+            )
+            spectrum = self.microscope.contrast(projector, rotation, offset, defocus)
+            size = self.padded
+        else:
+            spectrum, size = projector.potential(rotation, offset), projector.box
+        image = scipy.fft.irfft2(spectrum, (size, size))
+        box = p.box
+        out = np.zeros((box, box), np.float32)
+        if size >= box:
+            start = size // 2 - box // 2
+            out[:] = image[start : start + box, start : start + box]
+        else:
+            start = box // 2 - size // 2
+            out[start : start + size, start : start + size] = image
+        return out
+
+    def image(self, i: int) -> NDArray[np.float32]:
+        """Return the final image of particle ``i``."""
+        image = self.signal(i) * np.float32(self.scale)
+        if self.parameters.snr is None:
+            return image
+        noise = np.empty(image.size, np.float32)
+        fill_normals(noise, *self._key, i)
+        spectrum = scipy.fft.rfft2(noise.reshape(image.shape)) * self._colour
+        return image + np.asarray(scipy.fft.irfft2(spectrum, image.shape), dtype=np.float32)
+
+
+def write_star(path: Path, parameters: StackParameters, truth: dict[str, NDArray[Any]], stack: str) -> None:
+    """Write the truth of a stack as a RELION 3.1 star file."""
+    n = len(truth["rot"])
+    columns = {
+        "rlnImageName": [f"{i + 1:06d}@{stack}" for i in range(n)],
+        "rlnMicrographName": [f"simulated_{m + 1:05d}.mrc" for m in truth["micrograph"]],
+        "rlnAngleRot": truth["rot"].tolist(),
+        "rlnAngleTilt": truth["tilt"].tolist(),
+        "rlnAnglePsi": truth["psi"].tolist(),
+        "rlnOriginXAngst": truth["origin_x_A"].tolist(),
+        "rlnOriginYAngst": truth["origin_y_A"].tolist(),
+        "rlnDefocusU": truth["defocus_u_A"].tolist(),
+        "rlnDefocusV": truth["defocus_v_A"].tolist(),
+        "rlnDefocusAngle": truth["defocus_angle"].tolist(),
+        "rlnPhaseShift": [float(parameters.phase_shift_degrees)] * n,
+        "rlnClassNumber": truth["class_number"].tolist(),
+        "rlnOpticsGroup": [1] * n,
+    }
+    write_whole(
+        path, "\n" + optics_block(parameters, box=parameters.box, kind="Image") + star_block("particles", columns)
+    )
+
+
+def simulate_stack(
+    parameters: StackParameters,
+    folder: str | Path,
+    *,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> StackResult:
+    """Simulate a stack of particles.
+
+    Parameters
+    ----------
+    parameters
+        What to simulate.
+    folder
+        Where ``particles.mrcs``, ``particles.star`` and ``report.json`` go; made if absent.
+    threads
+        Images computed at once; the result does not depend on it.
+    progress
+        Called with (images done, images in all).
+
+    Returns
+    -------
+    StackResult
+        Files and truth.
+    """
+    import mrcfile
+
+    started = time.perf_counter()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    truth = draw_truth(parameters)
+    images = StackImages(parameters, truth)
+    n, box = parameters.particles, parameters.box
+    stack, star = folder / "particles.mrcs", folder / "particles.star"
+    part = folder / "particles.mrcs.part"
+    with mrcfile.new_mmap(part, (n, box, box), mrc_mode=2, overwrite=True) as file:
+        file.set_image_stack()
+        file.voxel_size = parameters.pixel_size_A
+
+        def one(i: int) -> None:
+            file.data[i] = images.image(i)
+
+        with ThreadPoolExecutor(max(1, threads)) as pool:
+            for done, _ in enumerate(pool.map(one, range(n)), start=1):
+                if progress is not None:
+                    progress(done, n)
+        file.update_header_stats()
+    part.replace(stack)
+    write_star(star, parameters, truth, stack.name)
+    report = folder / "report.json"
+    write_json(
+        report,
+        {
+            "kind": "stack", "parameters": parameters.model_dump(mode="json"), "particles": n,
+            "radius_A": images.radius_A, "signal_scale": images.scale, "noise_variance": 0 if parameters.snr is None else 1,
+            "particles_per_class": np.bincount(truth["class_number"] - 1, minlength=len(parameters.conformations)).tolist(),
+            "files": [stack.name, star.name], "seconds": round(time.perf_counter() - started, 2),
+        },
+    )  # fmt: skip
+    return StackResult(stack, star, report, truth, images.scale, images.radius_A)
