@@ -14,6 +14,17 @@ def noise(shape, seed=1):
     return np.random.Generator(np.random.Philox(seed)).standard_normal(shape).astype(np.float32)
 
 
+def stored_components_fsc(a, b):
+    """Return the correlation over the components of the half transform, each counted once."""
+    u, v = np.fft.rfftn(a), np.fft.rfftn(b)
+    shell = np.floor(signal.frequency_radius(a.shape) * a.shape[0] + 0.5).astype(int).ravel()
+    cross, one, two = (
+        np.bincount(shell, part.ravel())[: a.shape[0] // 2 + 1]
+        for part in ((u * v.conj()).real, abs(u) ** 2, abs(v) ** 2)
+    )
+    return cross / np.sqrt(one * two)
+
+
 @pytest.fixture(scope="module")
 def halves(real_data):
     truth, pixel_size = read_map(real_data / "maps" / "EMD-3488_haemoglobin.mrc")
@@ -87,8 +98,12 @@ def test_agrees_with_relion_postprocess(halves, tmp_path):
     ours = signal.corrected_fsc(a, b, mask, pixel_size, workers=2)
     used = slice(1, len(ours.masked))
     column = lambda name: theirs[name][used]  # noqa: E731
-    np.testing.assert_allclose(ours.unmasked[used], column("FourierShellCorrelationUnmaskedMaps"), atol=2e-3)
-    np.testing.assert_allclose(ours.masked[used], column("FourierShellCorrelationMaskedMaps"), atol=2e-3)
+    np.testing.assert_allclose(ours.unmasked[used], column("FourierShellCorrelationUnmaskedMaps"), atol=3e-3)
+    np.testing.assert_allclose(ours.masked[used], column("FourierShellCorrelationMaskedMaps"), atol=3e-3)
+    # The rest of the difference is RELION's: it counts stored components only, ours their Hermitian mates too.
+    np.testing.assert_allclose(
+        stored_components_fsc(a, b)[used], column("FourierShellCorrelationUnmaskedMaps"), atol=2e-5
+    )
     randomised = column("CorrectedFourierShellCorrelationPhaseRandomizedMaskedMaps")
     assert np.abs(ours.randomised[used] - randomised).mean() < 0.03
     assert (
