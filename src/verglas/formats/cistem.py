@@ -161,10 +161,9 @@ def write_cistem_star(table: ParticleTable, path: PathLike) -> None:
     for parameter in PARAMETERS:
         label = f"cisTEM{parameter.label}"
         if parameter.kind == "s":
-            blank = ["None" if parameter.column == "reference_name" else ""]
             column = known_column(table, parameter.column)
             assert isinstance(column, TextColumn)
-            columns[label] = TextColumn(column.indices, [*table.names, *blank])
+            columns[label] = TextColumn(column.indices, [*table.names, ""])
         else:
             columns[label] = cistem_values(table, parameter)
     carried = carry_known(table, ("image_section",)) if image_section_is_lost(table) else {}

@@ -40,8 +40,9 @@ REBUILT = {
 CARRIED = (
     *("position", "reference_name", "coordinate_x_px", "coordinate_y_px", "rot_deg", "tilt_deg", "psi_deg"),
     *("image_shift_x", "image_shift_y", "particle_group", "active", "occupancy", "log_likelihood", "sigma", "score"),
-    *("score_change", "pre_exposure", "total_exposure", "half_set", "class_number"),
+    *("score_change", "pre_exposure", "total_exposure", "half_set", "class_number", "origin_x_A", "origin_y_A"),
 )
+HANDLED = frozenset(("rot_deg", "tilt_deg", "psi_deg", "half_set", "class_number", "origin_x_A", "origin_y_A"))
 
 
 def read_cryosparc(path: PathLike, passthrough: Sequence[PathLike] = ()) -> ParticleTable:
@@ -94,13 +95,13 @@ def read_cryosparc(path: PathLike, passthrough: Sequence[PathLike] = ()) -> Part
         table["beam_tilt_x_mrad"], table["beam_tilt_y_mrad"] = 1e3 * np.arcsin(sine.T)
     text = {field: values for field, values in kept.items() if values.dtype.kind in "SU"}
     table.add_columns({field: values for field, values in kept.items() if field not in text and field not in COLUMNS})
-    for field in kept:
+    for field, values in kept.items():
         column = field.removeprefix("verglas/")
         if field.startswith("verglas/") and column in CARRIED:
             if table.is_text(column):
-                table.set_names(column, decoded(name, kept[field]))
+                table.set_names(column, decoded(name, values))
             else:
-                table[column] = finite(name, field, kept[field])
+                table[column] = finite(name, field, values)
     drop = [f"verglas/{column}" for column in CARRIED]
     for field, values in text.items():
         if field not in drop:
@@ -204,7 +205,7 @@ def read_poses(path: str, table: ParticleTable, fields: dict[str, NDArray[Any]])
     if f"{source}/shift" in fields:
         shift_px = finite(path, f"{source}/shift", fields[f"{source}/shift"], (2,))
         pixel_A = finite(path, f"{source}/psize_A", fields.get(f"{source}/psize_A", table["pixel_size_A"]))
-        if shift_px.any() and not (pixel_A > 0).all():
+        if shift_px.any() and not (pixel_A > 0).all() and "verglas/origin_x_A" not in fields:
             raise FormatError(path, "shifts are in pixels, and no pixel size is given.", "Add the passthrough file.")
         table["origin_x_A"], table["origin_y_A"] = (shift_px * pixel_A[:, None]).T
     split = fields.get(f"{source}/split")
@@ -300,6 +301,8 @@ def write_poses(table: ParticleTable, fields: dict[str, NDArray[Any]]) -> None:
         fields |= {f"verglas/{column}": table[column] for column in ("rot_deg", "tilt_deg", "psi_deg")}
     fields[f"{source}/shift"] = shift.astype(np.float32)
     fields[f"{source}/psize_A"] = pixel_A
+    if shift.any() and not (pixel_A > 0).all():
+        fields |= {f"verglas/{column}": table[column] for column in ("origin_x_A", "origin_y_A")}
     if table["half_set"].any():
         fields[f"{source}/split"] = np.maximum(table["half_set"] - 1, 0).astype(np.uint32)
         fields["verglas/half_set"] = table["half_set"]
@@ -307,8 +310,7 @@ def write_poses(table: ParticleTable, fields: dict[str, NDArray[Any]]) -> None:
         fields[f"{source}/class"] = np.maximum(table["class_number"] - 1, 0).astype(np.uint32)
         fields["verglas/class_number"] = table["class_number"]
     for column in CARRIED:
-        already = column in {"rot_deg", "tilt_deg", "psi_deg", "half_set", "class_number"}
-        if not already and not table.is_default(column):
+        if column not in HANDLED and not table.is_default(column):
             values = encoded(table.names_of(column)) if table.is_text(column) else table[column]
             fields[f"verglas/{column}"] = values
 

@@ -226,6 +226,8 @@ def write_relion(table: ParticleTable, path: PathLike) -> None:
     if not np.array_equal(numbers, table["optics_group"]):
         columns["verglasOpticsGroup"] = table["optics_group"]
     columns |= carry_known(table, CARRIED)
+    if (table["image_name"] < 0).any():
+        columns |= carry_known(table, ("image_section",))
     columns |= {label: column for label, column in carry_extra(table, "rln").items() if label not in columns}
     write_star(path, [Block("optics", loops=[optics]), Block("particles", loops=[Loop(columns)])])
 

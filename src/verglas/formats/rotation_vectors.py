@@ -20,7 +20,7 @@ def eulers_from_rotation_vectors(vectors_rad: Floats) -> Floats:
     Returns
     -------
     ndarray
-        Shape (n, 3), degrees; tilt in 0 to 180; where tilt is 0 or 180 rot carries the whole in-plane angle... psi is 0.
+        Shape (n, 3), degrees; tilt in 0 to 180; where it is 0 or 180 rot is 0 and psi the whole in-plane angle.
 
     Notes
     -----
@@ -35,7 +35,7 @@ def eulers_from_rotation_vectors(vectors_rad: Floats) -> Floats:
     flat = np.arctan2(np.sign(matrices[:, 2, 2]) * -matrices[:, 1, 0], np.sign(matrices[:, 2, 2]) * matrices[:, 0, 0])
     psi = np.where(general, np.arctan2(matrices[:, 1, 2], -matrices[:, 0, 2]), flat)
     tilt = np.where(general, tilt, np.where(matrices[:, 2, 2] > 0, 0.0, np.pi))
-    return np.rad2deg(np.stack([rot, tilt, psi], axis=1))
+    return np.asarray(np.rad2deg(np.stack([rot, tilt, psi], axis=1)), np.float64)
 
 
 def rotation_vectors_from_eulers(angles_deg: Floats) -> Floats:
