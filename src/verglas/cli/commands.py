@@ -22,9 +22,31 @@ class Section(NamedTuple):
 
 SECTIONS: tuple[Section, ...] = (
     Section(
+        "Files",
+        {
+            "convert": Entry("verglas.cli.convert:convert", "Convert particle tables: RELION, cisTEM, Frealign, cryoSPARC."),
+        },
+    ),
+    Section(
+        "Project",
+        {
+            "new": Entry("verglas.cli.project_commands:new", "Make a new project."),
+            "open": Entry("verglas.cli.project_commands:open_command", "Check a project and take in finished results."),
+            "move": Entry("verglas.cli.project_commands:move", "Move a project."),
+            "copy": Entry("verglas.cli.project_commands:copy", "Copy a project under a new identity."),
+            "import": Entry("verglas.cli.import_commands:import_group", "Import movies, micrographs, volumes, models."),
+            "list": Entry("verglas.cli.project_commands:list_command", "List assets, each value with its source."),
+            "show": Entry("verglas.cli.project_commands:show", "Show everything about one asset and its results."),
+            "groups": Entry("verglas.cli.edit_commands:groups", "List, add, rename, remove and invert groups."),
+            "history": Entry("verglas.cli.project_commands:history", "Show what was done, by whom and when."),
+            "trash": Entry("verglas.cli.edit_commands:trash", "Put assets into the trash and bring them back."),
+            "project": Entry("verglas.cli.edit_commands:project_group", "Info, rebuild, relink, notes, disk use."),
+        },
+    ),
+    Section(
         "Help",
         {
-            "doctor": Entry("verglas.cli.doctor:doctor", "Check this machine and project, with a remedy for each finding."),
+            "doctor": Entry("verglas.cli.doctor:doctor", "Check this machine and project; a remedy with each finding."),
         },
     ),
 )  # fmt: skip

@@ -231,6 +231,7 @@ def read_groups(path: str, table: ParticleTable, fields: dict[str, NDArray[Any]]
         inverted = None if sign is None or sign.ndim != 1 else bool(sign[first] > 0)
         extra = {"ctf/exp_group_id": str(number)}
         table.optics.append(OpticsGroup(k + 1, f"opticsGroup{k + 1}", size, 0.0, inverted, extra))
+    table.optics = table.optics or [OpticsGroup()]
 
 
 def write_cryosparc(table: ParticleTable, path: PathLike) -> None:

@@ -105,7 +105,8 @@ def read_ctffind(path: str | os.PathLike[str]) -> CtfResults:
     if not fits:
         raise FormatError(path, "there are no micrographs in this file.", "Is it cut short?")
     source = re.search(r"Input file: (.*?) ; Number", header)
-    return CtfResults(*microscope, tuple(fits), source[1] if source else "")
+    pixel_size_A, voltage_kV, cs_mm, amplitude = microscope
+    return CtfResults(pixel_size_A, voltage_kV, cs_mm, amplitude, tuple(fits), source[1] if source else "")
 
 
 def write_ctffind(results: CtfResults, path: str | os.PathLike[str]) -> None:

@@ -80,4 +80,5 @@ def write_statistics(statistics: ResolutionStatistics, path: str | os.PathLike[s
     with write_whole(path) as temporary, temporary.open("w", encoding="ascii") as file:
         file.write(HEADER)
         for shell, row in enumerate(np.stack(columns, axis=1).tolist(), 2):
-            file.write("%7d %11.2f %12.6f %9.6f %9.6f %14.6f %13.6f\n" % (shell, *row))
+            a, b, c, d, e, f = row
+            file.write(f"{shell:7d} {a:11.2f} {b:12.6f} {c:9.6f} {d:9.6f} {e:14.6f} {f:13.6f}\n")
