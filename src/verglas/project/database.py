@@ -38,6 +38,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         raise ProjectError(
             f"the database {path} is missing. `verglas project rebuild` makes it again from the journal."
         )
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
     shared = describe(path).is_network
     options = {"mode": "rwc" if write or shared else "rw"} | ({"vfs": "unix-dotfile"} if shared else {})
     address = f"file:{urllib.parse.quote(str(path))}?{urllib.parse.urlencode(options)}"
@@ -54,7 +56,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
         version = schema_version(connection)
     except sqlite3.Error as error:
         raise ProjectError(
-            f"the database {path} cannot be opened ({error}). If it is damaged, `verglas project rebuild` makes it again."
+            f"the database {path} cannot be opened ({error}). "
+            "If it is damaged, delete it: opening the project makes it again from the journal."
         ) from error
     if version > SCHEMA_VERSION:
         connection.close()

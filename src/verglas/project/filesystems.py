@@ -11,7 +11,24 @@ MOUNTINFO = Path("/proc/self/mountinfo")
 
 # File systems of one machine, where locks and shared memory work. Everything else is treated as shared: the safe side.
 LOCAL_KINDS = frozenset(
-    ["apfs", "bcachefs", "btrfs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfs", "hfsplus", "jfs", "ntfs", "ntfs3", "overlay", "ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs"]
+    {
+        *(
+            "apfs",
+            "bcachefs",
+            "btrfs",
+            "exfat",
+            "ext2",
+            "ext3",
+            "ext4",
+            "f2fs",
+            "hfs",
+            "hfsplus",
+            "jfs",
+            "ntfs",
+            "ntfs3",
+        ),
+        *("overlay", "ramfs", "reiserfs", "tmpfs", "ufs", "vfat", "xfs", "zfs"),
+    }
 )
 
 
@@ -45,7 +62,7 @@ class FileSystem:
 
 
 def _unescape(text: str) -> str:
-    """Undo the octal escapes (``\\040`` for a blank) of mountinfo."""
+    """Undo the octal escapes that mountinfo writes for blanks and their like."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), text)
 
 

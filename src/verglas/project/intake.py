@@ -36,7 +36,9 @@ def take_in(layout: Layout, connection: sqlite3.Connection, edit: Callable[[Reco
     dict
         ``results``: how many were taken in; ``jobs_ended``: numbers; ``problems``: what could not be taken in, and why.
     """
-    taken, ended, problems = 0, [], []
+    taken = 0
+    ended: list[int] = []
+    problems: list[str] = []
     for job in JobFolder.all_in(layout.jobs):
         events_bytes = job.events_path.stat().st_size if job.events_path.exists() else 0
         row = connection.execute("SELECT events_bytes FROM jobs WHERE number = ?", (job.number,)).fetchone()
@@ -68,7 +70,9 @@ def _take_in_job(
     known = {row["key"] for row in connection.execute("SELECT key FROM results WHERE job = ?", (job.number,))}
     waiting = [event for key, event in job.results().items() if key not in known]
     folder = layout.stored(job.path)
-    taken, batch, assets = 0, [], set()
+    taken = 0
+    batch: list[Record] = []
+    assets: set[tuple[str, int]] = set()
     for event in waiting:
         asked = _request(event, job, folder, connection, layout, problems)
         if asked is None:

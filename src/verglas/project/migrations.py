@@ -6,7 +6,8 @@ FIRST = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE counters (name TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE history (
-    n INTEGER PRIMARY KEY, t REAL NOT NULL, edit TEXT NOT NULL, user TEXT, host TEXT, request TEXT, summary TEXT NOT NULL
+    n INTEGER PRIMARY KEY, t REAL NOT NULL, edit TEXT NOT NULL,
+    user TEXT, host TEXT, request TEXT, summary TEXT NOT NULL
 );
 CREATE UNIQUE INDEX history_request ON history (request) WHERE request IS NOT NULL;
 CREATE TABLE movies (

@@ -7,7 +7,6 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -135,10 +134,10 @@ class Ownership:
     def _link(folder: Path, generation: int, program: str) -> Claim | None:
         path = folder / f"{PREFIX}{generation:08d}.json"
         temporary = folder / f".{uuid.uuid4().hex}.claim"
-        process, since = ProcessRecord.of_this_process(), time.time()
-        content = {"process": process.model_dump(), "program": program, "user": user_name(), "since": since}
+        process, user, since = ProcessRecord.of_this_process(), user_name(), time.time()
+        content = {"process": process.model_dump(), "program": program, "user": user, "since": since}
         temporary.write_text(json.dumps(content))
-        claim = Claim(generation, path, process, program, content["user"], since)
+        claim = Claim(generation, path, process, program, user, since)
         beat(claim.heartbeat)
         try:
             os.link(temporary, path)
@@ -184,13 +183,3 @@ class Ownership:
         self._stop.set()
         self._thread.join()
         self._remove(self.claim)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float, pause_seconds: float = 0.02) -> bool:
-    """Look at a condition until it holds or the time is up, and return whether it holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(pause_seconds)
-    return True

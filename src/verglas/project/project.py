@@ -313,7 +313,8 @@ class Project:
         rows = self._rows(
             "SELECT g.id, g.name, count(a.id) AS size FROM groups AS g "
             "LEFT JOIN group_members AS m ON m.kind = g.kind AND m.group_id = g.id "
-            f"LEFT JOIN {table} AS a ON a.id = m.asset AND a.trash IS NULL WHERE g.kind = ? GROUP BY g.id ORDER BY g.id",
+            f"LEFT JOIN {table} AS a ON a.id = m.asset AND a.trash IS NULL "
+            "WHERE g.kind = ? GROUP BY g.id ORDER BY g.id",
             kind,
         )
         return [{"id": 0, "name": ALL_NAMES[kind], "size": self.count(kind)}, *rows]
@@ -327,7 +328,8 @@ class Project:
         """Return the results, of one asset where it is named, each with whether it is the active one."""
         return self._rows(
             "SELECT r.*, a.result IS NOT NULL AS active FROM results AS r LEFT JOIN active_results AS a "
-            "ON a.result = r.id WHERE r.trash IS NULL AND (?1 IS NULL OR r.of_kind = ?1) AND (?2 IS NULL OR r.of_id = ?2) "
+            "ON a.result = r.id WHERE r.trash IS NULL "
+            "AND (?1 IS NULL OR r.of_kind = ?1) AND (?2 IS NULL OR r.of_id = ?2) "
             "ORDER BY r.id", of_kind, of_id,
         )  # fmt: skip
 

@@ -22,11 +22,14 @@ def _asset(connection: sqlite3.Connection, kind: str, number: int) -> Record:
 
 
 def _prepare_take_in(connection: sqlite3.Connection, request: Request) -> Prepared:
-    """Choose number, product and final places of each result: ``job``, ``key``, ``kind``, ``of``, ``files``, ``values``.
+    """Choose number, product and final places of each result.
 
-    ``files`` come as paths below the project folder. No two results of one request may belong to the same asset.
+    A result has ``job``, ``key``, ``kind``, ``of``, ``files`` (paths below the project folder) and ``values``. No two
+    results of one request may belong to the same asset.
     """
-    numbers, taken, moves = Numbers(connection), [], []
+    numbers = Numbers(connection)
+    taken: list[Record] = []
+    moves: list[list[str]] = []
     for asked in request["results"]:
         kind = RESULT_KINDS[asked["kind"]]
         if connection.execute(
