@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-
 from tools.measured import record
+
 from verglas import signal
 
 WORKERS = 2

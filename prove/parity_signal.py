@@ -10,10 +10,10 @@ from typing import Any
 
 import mrcfile
 import numpy as np
-
 from tests.support.half_maps import cistem_fsc, noisy_halves, read_map, relion_postprocess
 from tests.support.oracles import program
 from tools.measured import REPOSITORY, record
+
 from verglas import signal
 
 REAL_DATA = Path(os.environ.get("VERGLAS_REAL_DATA", REPOSITORY / "shared" / "data"))
@@ -163,7 +163,7 @@ def pictures() -> None:
 def read_png(folder: Path) -> np.ndarray:
     import matplotlib.image
 
-    path = sorted(folder.glob("*.png"))[0]
+    path = min(folder.rglob("*.png"))
     image = np.asarray(matplotlib.image.imread(path), dtype=np.float32)
     return image if image.ndim == 2 else image[..., 0]
 
@@ -179,6 +179,8 @@ def main() -> None:
                 "cisTEM's curve follows from its shell powers of both halves, their sum and their difference; its "
                 "shells share each component linearly between neighbours.",
                 "RELION counts stored Fourier components only, verglas their Hermitian mates too.",
+                "Where the unmasked curve lies at 0.8 within that difference in one of the first shells, the two begin "
+                "to randomise at different shells.",
                 "Randomised phases differ between programs by chance; RELION's resolution is that of a shell, "
                 "verglas interpolates.",
             ],
