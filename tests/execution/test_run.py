@@ -73,7 +73,7 @@ def test_on_workers(tmp_path: Path) -> None:
     assert wait_for(process, job) == 3, job.log_path.read_text()[-3000:]
     assert set(job.results()) == {str(i) for i in range(20)} | {"101", "sum"}
     assert set(job.failures()) == {"100", "102"}
-    assert "died twice" in job.failures()["100"].error
+    assert "worker died" in job.failures()["100"].error
     assert {result.values["threads"] for key, result in job.results().items() if key != "sum"} == {"1"}
     state = job.state()
     assert (state.name, state.failures) == ("done", 2)

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,8 @@ class LocalCluster:
             self._address, security=security, loop=self._runner.loop, set_as_default=False, timeout=PATIENCE_SECONDS
         )
         self._finished: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._futures: set[Any] = set()
+        self._queue: deque[tuple[Function, Any, str, Task, str]] = deque()
+        self._busy: dict[Any, str] = {}
         self._addresses: dict[str, str] = {}
         self._processes: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._started = 0
@@ -96,19 +99,12 @@ class LocalCluster:
         self._client.wait_for_workers(count, timeout=seconds)
 
     def submit(self, function: Function, item: Any, key: str, task: Task, avoid: str = "") -> None:
-        """Queue an item on any worker, on another one than ``avoid`` where there is another."""
-        self._submitted += 1
-        unlike = self._addresses.get(avoid)
-        others = [address for address in self._scheduler.workers if address != unlike] if unlike else []
-        future = self._client.submit(
-            _run_with_address, function, item, key, task, key=f"{key}-{self._submitted}", pure=False,
-            workers=others or None, allow_other_workers=bool(others),
-        )  # fmt: skip
-        self._futures.add(future)
-        future.add_done_callback(lambda done: self._finished.put((key, done)))
+        """Queue an item; it goes to a worker that has nothing else, another one than ``avoid`` where there is one."""
+        self._queue.append((function, item, key, task, avoid))
+        self._dispatch()
 
     def wait(self, seconds: float) -> Outcome | None:
-        """Return the next outcome; an item whose worker died twice comes back with that as its error.
+        """Return the next outcome; an item whose worker died comes back with that as its error.
 
         Raises
         ------
@@ -117,19 +113,20 @@ class LocalCluster:
         """
         if self._hasty_ends >= MOST_HASTY_ENDS:
             raise JobError(f"{self._hasty_ends} workers ended as soon as they were started; log.txt says why.")
+        self._dispatch()
         try:
             key, future = self._finished.get(timeout=seconds)
         except queue.Empty:
             return None
-        self._futures.discard(future)
+        address = self._busy.pop(future)
         try:
-            outcome, address = future.result()
+            outcome: Outcome = future.result()
         except Exception as error:
             return Outcome(key, error=_say(error))
         self._hasty_ends = 0
         self._addresses[outcome.worker] = address
-        found: Outcome = outcome
-        return found
+        self._dispatch()
+        return outcome
 
     def close(self) -> None:
         """Stop workers and scheduler; nothing of them stays."""
@@ -150,6 +147,24 @@ class LocalCluster:
             self._sync(self._runner.loop, self._scheduler.close, callback_timeout=5)
         self._runner.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _dispatch(self) -> None:
+        """Give each idle worker one item: so, when a worker dies, it is known which item it was at."""
+        taken = set(self._busy.values())
+        idle = [address for address in list(self._scheduler.workers) if address not in taken]
+        while idle and self._queue:
+            function, item, key, task, avoid = self._queue.popleft()
+            address = next((one for one in idle if one != self._addresses.get(avoid)), idle[0])
+            idle.remove(address)
+            self._submitted += 1
+            future = self._client.submit(
+                run_task, function, item, key, task, key=f"{key}-{self._submitted}", pure=False, workers=[address]
+            )
+            self._busy[future] = address
+            future.add_done_callback(partial(self._note_finished, key))
+
+    def _note_finished(self, key: str, future: Any) -> None:
+        self._finished.put((key, future))
 
     def _start_worker(self) -> None:
         self._started += 1
@@ -179,14 +194,7 @@ class LocalCluster:
                     self._start_worker()
 
 
-def _run_with_address(function: Function, item: Any, key: str, task: Task) -> tuple[Outcome, str]:
-    """Run an item on a worker and say which one it was."""
-    from distributed import get_worker
-
-    return run_task(function, item, key, task), get_worker().address
-
-
 def _say(error: Exception) -> str:
     if type(error).__name__ == "KilledWorker":
-        return "its worker died twice while it ran (killed, out of memory, or a crash in compiled code)"
+        return "its worker died while it ran (killed, out of memory, or a crash in compiled code)"
     return f"{type(error).__name__}: {error}"

@@ -150,11 +150,10 @@ class JobContext:
                     raise ResourceError(f"{outcome.error}. Free some space, then resume job {self.job.number}.")
                 if outcome.error is not None:
                     sys.stderr.write(f"item {outcome.key}, attempt {attempt}: {outcome.error}\n{outcome.details}")
-                    died = not outcome.worker  # Dask itself has tried it twice by then
-                    if attempt < ATTEMPTS and not died and not asked:
+                    if attempt < ATTEMPTS and not asked:
                         running[outcome.key] = (item, attempt + 1)
                         executor.submit(function, item, outcome.key, self.task(), avoid=outcome.worker)
-                    elif attempt >= ATTEMPTS or died:
+                    elif attempt >= ATTEMPTS:
                         self._log.append(FailureEvent(key=outcome.key, error=outcome.error, attempts=ATTEMPTS))
                         pace.step()
                 elif not outcome.stopped:

@@ -20,12 +20,11 @@ def configure() -> None:
             "distributed.worker.profile.enabled": False,
             "distributed.worker.daemon": False,
             "distributed.scheduler.worker-ttl": None,
-            "distributed.scheduler.allowed-failures": 1,
+            "distributed.scheduler.allowed-failures": 0,
             "distributed.scheduler.worker-saturation": 1.0,
             "distributed.diagnostics.nvml": False,
-            "distributed.comm.timeouts.connect": "30s",
-            "distributed.comm.retry.count": 2,
-            "distributed.logging": {"distributed": "error"},
+            "distributed.comm.timeouts.connect": "5s",
+            "distributed.logging": {"distributed": "critical"},
         }
     )
 
