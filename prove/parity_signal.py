@@ -140,10 +140,10 @@ def pictures() -> None:
     right.legend()
     figure.savefig(IMAGES / "signal_fsc.png", dpi=80)
 
-    automatic = signal.automatic_mask(truth, pixel_size, 50.0, lowpass_A=7.0)
+    automatic = signal.automatic_mask(truth, pixel_size, 50.0, lowpass_A=15.0)
     half = truth.shape[0] // 2
     micrograph = read_png(REAL_DATA / "apoferritin")
-    spectrum = signal.full_spectrum(signal.tiled_spectrum(micrograph, 512, workers=2), (512, 512))
+    spectrum = signal.full_spectrum(signal.tiled_spectrum(micrograph, 256, workers=2), (256, 256))
     figure, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
     for axis, (title, image) in zip(
         axes,
@@ -151,19 +151,19 @@ def pictures() -> None:
             ("map, central section", truth[half]),
             ("threshold mask", mask[half]),
             ("automatic mask", automatic[half]),
-            ("tiled spectrum, log", np.log(spectrum[128:384, 128:384] + 1e-9)),
+            ("tiled spectrum, log", np.log(spectrum[48:208, 48:208] + 1e-9)),
         ),
         strict=True,
     ):
         axis.imshow(image, cmap="gray", vmin=np.percentile(image, 0.5), vmax=np.percentile(image, 99.7))
         axis.set(title=title, xticks=[], yticks=[])
-    figure.savefig(IMAGES / "signal_masks_spectrum.png", dpi=70)
+    figure.savefig(IMAGES / "signal_masks_spectrum.png", dpi=60)
 
 
 def read_png(folder: Path) -> np.ndarray:
     import matplotlib.image
 
-    path = min(folder.rglob("*.png"))
+    path = min(path for path in folder.rglob("*.png") if "first_frames" not in path.parts)
     image = np.asarray(matplotlib.image.imread(path), dtype=np.float32)
     return image if image.ndim == 2 else image[..., 0]
 

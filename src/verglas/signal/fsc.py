@@ -78,7 +78,7 @@ def fourier_shell_correlation(
     -------
     ShellCorrelation
         Shell i is round(|k| x longest axis) = i. Memory besides the inputs: two transforms (each 4 bytes a voxel in
-        single precision), one masked copy, and slabs: 1.6 GB for 512^3.
+        single precision), one masked copy if there is a mask, and slabs: 1.1 GB for 512^3, 1.6 GB with a mask.
 
     References
     ----------
@@ -137,7 +137,7 @@ def corrected_fsc(
     Returns
     -------
     CorrectedCorrelation
-        Memory besides the inputs: two transforms and two masked copies at a time: 2.1 GB for 512^3.
+        Memory besides the inputs: two transforms and two copies at a time: 2.3 GB for 512^3.
 
     References
     ----------
