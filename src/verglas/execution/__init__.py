@@ -1,1 +1,52 @@
 """How work is run: job folders, controllers, workers, progress; knows no action."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from verglas.execution.context import JobContext
+    from verglas.execution.controller import run_job, start_detached
+    from verglas.execution.job_folder import JobFolder, JobState, Request, Resources
+    from verglas.execution.resources import Estimate, Machine, Plan, plan, this_machine
+    from verglas.execution.tasks import Task
+
+_HOMES = {
+    "Estimate": "resources",
+    "JobContext": "context",
+    "JobFolder": "job_folder",
+    "JobState": "job_folder",
+    "Machine": "resources",
+    "Plan": "resources",
+    "Request": "job_folder",
+    "Resources": "job_folder",
+    "Task": "tasks",
+    "plan": "resources",
+    "run_job": "controller",
+    "start_detached": "controller",
+    "this_machine": "resources",
+}
+
+__all__ = [
+    "Estimate",
+    "JobContext",
+    "JobFolder",
+    "JobState",
+    "Machine",
+    "Plan",
+    "Request",
+    "Resources",
+    "Task",
+    "plan",
+    "run_job",
+    "start_detached",
+    "this_machine",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for, so that help stays instant."""
+    if name not in _HOMES:
+        raise AttributeError(f"verglas.execution has no {name!r}")
+    return getattr(importlib.import_module(f"verglas.execution.{_HOMES[name]}"), name)

@@ -26,6 +26,8 @@ PATIENCE_SECONDS = 60.0
 HASTY_SECONDS = 10.0
 """A worker that ends sooner than this after its start, before it did any work, could not start."""
 MOST_HASTY_ENDS = 5
+Entry = tuple[Function, Any, str, Task, str]
+"""Function, item, key, task, and the worker to avoid."""
 
 
 def worker_command(file: Path) -> list[str]:
@@ -71,8 +73,8 @@ class LocalCluster:
             self._address, security=security, loop=self._runner.loop, set_as_default=False, timeout=PATIENCE_SECONDS
         )
         self._finished: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self._queue: deque[tuple[Function, Any, str, Task, str]] = deque()
-        self._busy: dict[Any, str] = {}
+        self._queue: deque[Entry] = deque()
+        self._busy: dict[Any, tuple[str, Entry]] = {}
         self._addresses: dict[str, str] = {}
         self._processes: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
         self._started = 0
@@ -117,8 +119,11 @@ class LocalCluster:
         try:
             key, future = self._finished.get(timeout=seconds)
         except queue.Empty:
+            self._take_back_strays()
             return None
-        address = self._busy.pop(future)
+        if future not in self._busy:
+            return None  # it was taken back
+        address, _ = self._busy.pop(future)
         try:
             outcome: Outcome = future.result()
         except Exception as error:
@@ -150,18 +155,28 @@ class LocalCluster:
 
     def _dispatch(self) -> None:
         """Give each idle worker one item: so, when a worker dies, it is known which item it was at."""
-        taken = set(self._busy.values())
+        taken = {address for address, _ in self._busy.values()}
         idle = [address for address in list(self._scheduler.workers) if address not in taken]
         while idle and self._queue:
-            function, item, key, task, avoid = self._queue.popleft()
+            entry = self._queue.popleft()
+            function, item, key, task, avoid = entry
             address = next((one for one in idle if one != self._addresses.get(avoid)), idle[0])
             idle.remove(address)
             self._submitted += 1
             future = self._client.submit(
                 run_task, function, item, key, task, key=f"{key}-{self._submitted}", pure=False, workers=[address]
             )
-            self._busy[future] = address
+            self._busy[future] = (address, entry)
             future.add_done_callback(partial(self._note_finished, key))
+
+    def _take_back_strays(self) -> None:
+        """Queue again what was given to a worker that was gone before it got it."""
+        present = set(self._scheduler.workers)
+        for future, (address, entry) in list(self._busy.items()):
+            if address not in present and future.status == "pending":
+                del self._busy[future]
+                future.cancel()
+                self._queue.appendleft(entry)
 
     def _note_finished(self, key: str, future: Any) -> None:
         self._finished.put((key, future))

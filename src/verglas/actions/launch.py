@@ -1,0 +1,128 @@
+"""From an action, parameters and assets to a job: check, estimate, plan, write the request, start the controller."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import importlib.metadata
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verglas import __version__
+from verglas.actions.declaration import Action, ActionParameters
+from verglas.errors import InputError
+from verglas.execution.controller import start_detached
+from verglas.execution.job_folder import JobFolder, ProjectReference, Request
+from verglas.execution.resources import Plan, check_device, plan, this_machine
+
+DEFAULT_PROFILE = "Default Local"
+DEFAULT_SEED = 1
+Assets = dict[str, list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job that was checked and planned but not started: nothing was written yet."""
+
+    action: type[Action]
+    parameters: ActionParameters
+    inputs: Assets
+    project_folder: Path
+    project: ProjectReference
+    plan: Plan
+    seed: int
+    clone_of: int | None = None
+
+    def start(self) -> tuple[JobFolder, subprocess.Popen[bytes]]:
+        """Claim a number, write the request and start the controller, detached.
+
+        Returns
+        -------
+        tuple
+            The job's folder and the controller's process, for a caller that waits for it.
+        """
+        job = JobFolder.claim(self.project_folder / "Jobs", self.action.name)
+        job.write_request(
+            Request(
+                job=job.number,
+                action=self.action.name,
+                entry=self.action.entry(),
+                title=f"{self.action.title} #{job.number}",
+                parameters=self.parameters.model_dump(mode="json"),
+                inputs=self.inputs,
+                project=self.project,
+                seed=self.seed,
+                resources=self.plan.resources,
+                estimate=self.plan.estimate,
+                versions=versions(),
+                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                user=getpass.getuser(),
+                host=platform.node(),
+                clone_of=self.clone_of,
+            )
+        )
+        return job, start_detached(job)
+
+
+def prepare(
+    action: type[Action],
+    parameters: dict[str, Any],
+    inputs: Assets,
+    *,
+    project_folder: Path,
+    project: ProjectReference,
+    seed: int = DEFAULT_SEED,
+    device: str = "cpu",
+    threads: int | None = None,
+    workers: int | None = None,
+    profile: str = DEFAULT_PROFILE,
+    clone_of: int | None = None,
+) -> Prepared:
+    """Check all that can be checked before a job starts, and say what it will take.
+
+    Parameters
+    ----------
+    action
+        What to do.
+    parameters
+        By name; defaults for the rest.
+    inputs
+        Asset records (plain JSON) by the name of the input.
+    project_folder, project
+        Where, and for whom.
+    seed
+        Key of all random numbers.
+    device, threads, workers, profile
+        What to run on; threads and workers are chosen from cores and memory unless given.
+
+    Raises
+    ------
+    InputError
+        A parameter or an input is wrong.
+    ResourceError, DeviceError
+        Memory, disk or device do not suffice.
+    """
+    if profile != DEFAULT_PROFILE:
+        raise InputError(f"There is no run profile {profile!r}; there is {DEFAULT_PROFILE!r}.")
+    checked = action.check_parameters(parameters)
+    for declared in action.inputs:
+        if declared.required and not inputs.get(declared.name):
+            raise InputError(f"{action.title}: there are no {declared.name} to work on; import some or choose others.")
+    unknown = set(inputs) - {declared.name for declared in action.inputs}
+    if unknown:
+        raise InputError(f"{action.title} does not take {', '.join(sorted(unknown))}.")
+    check_device(device)
+    estimate = action().estimate(checked, inputs)
+    planned = plan(estimate, this_machine(), project_folder, threads=threads, workers=workers)
+    resources = planned.resources.model_copy(update={"device": device, "profile": profile})
+    return Prepared(action, checked, inputs, project_folder, project, Plan(resources, planned.estimate), seed, clone_of)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result may depend on."""
+    packages = ("numpy", "scipy", "numba", "distributed")
+    found = {package: importlib.metadata.version(package) for package in packages}
+    return {"verglas": __version__, "python": platform.python_version(), **found}
