@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.project.conftest import add_movies
-from verglas.errors import FormatError
+from verglas.errors import FormatError, ProjectError
 from verglas.project import Project
 from verglas.project.filesystems import describe
 from verglas.project.journal import read_journal
@@ -111,7 +111,8 @@ def test_a_journal_from_elsewhere_is_noticed(project: Project) -> None:
     project.close()
     lines = project.layout.journal.read_text().splitlines(keepends=True)
     project.layout.journal.write_text(lines[0])
-    from verglas.errors import ProjectError
-
     with pytest.raises(ProjectError, match="rebuild"):
         Project.open(project.folder, "rw")
+    mended, count = Project.open_rebuilt(project.folder)
+    with mended:
+        assert (count, mended.count("movie")) == (1, 0)

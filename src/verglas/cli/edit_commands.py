@@ -173,8 +173,10 @@ def info(project_folder: Path | None, as_json: bool) -> None:
 @json_option
 def rebuild(project_folder: Path | None, as_json: bool) -> None:
     """Make the database again from the journal, then take in results that are not yet in it."""
-    with open_project(project_folder, write=True) as project:
-        lines = project.rebuild()
+    from verglas.project import Project, find_project
+
+    project, lines = Project.open_rebuilt(project_folder or find_project(Path.cwd()))
+    with project:
         taken = project.take_in()
     if as_json:
         print_json({"lines": lines, "taken_in": taken})

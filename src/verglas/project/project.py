@@ -140,6 +140,32 @@ class Project:
         cls(layout, file, ownership).close()
         return cls(layout, file, None)
 
+    @classmethod
+    def open_rebuilt(cls, folder: Path | str) -> tuple[Project, int]:
+        """Open a project as its owner with a database made again from the journal, also where the old one is damaged.
+
+        Returns
+        -------
+        project, lines
+            The open project and the number of lines of its journal.
+
+        Raises
+        ------
+        ProjectLockedError
+            Another process owns the project.
+        """
+        try:
+            project = cls.open(folder, "rw")
+        except ProjectError:
+            layout = Layout(Path(folder))
+            ownership = Ownership.take(layout.hidden, "verglas project rebuild")
+            database = layout.database(layout.read())
+            for ending in ("", "-wal", "-shm", "-journal"):
+                database.with_name(database.name + ending).unlink(missing_ok=True)
+            ownership.release()
+            project = cls.open(folder, "rw")
+        return project, project.rebuild()
+
     @staticmethod
     def _lags(layout: Layout, file: ProjectFile) -> bool:
         """Tell whether the database misses lines of the journal and nobody is there to bring it up to date."""
@@ -274,7 +300,7 @@ class Project:
             Another process owns the project.
         """
         if self._store is None:
-            raise ProjectLockedError(f"{self.folder} is in use by {self.owner_words}: close it first.")
+            raise ProjectLockedError(f"{self.folder} is in use by {self.owner_words}: close that first.")
         with self._lock:
             return self._store.rebuild()
 
