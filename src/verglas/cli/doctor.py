@@ -171,6 +171,7 @@ def check_lock(folder: Path) -> Finding:
 def check_browser_port(port: int) -> Finding:
     """Try to listen on the loopback port that the page would use, and to connect to it."""
     with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
             listener.listen(1)
