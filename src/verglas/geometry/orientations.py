@@ -18,6 +18,7 @@ from verglas.geometry.symmetry import PointGroup, point_group
 
 _GOLDEN_ANGLE = np.pi * (3.0 - 5.0**0.5)
 _LARGEST_HOLE = 0.82
+_CHUNK = 16384
 # Highest theta and width in phi of the views that cisTEM searches, per kind of point group, in degrees.
 _CISTEM_LIMITS = {"T": (54.7, 180.0), "O": (54.7, 90.0), "I": (31.7, 180.0)}
 
@@ -36,7 +37,7 @@ def sphere_directions(spacing: float, symmetry: str = "C1", *, mirror: bool = Fa
 
     A golden-angle spiral of equal areas: each direction stands for a solid angle of ``spacing**2``, so that there are
     ``4 pi / spacing**2`` of them on the whole sphere, and none lies on a pole. Where the border of an asymmetric unit
-    leaves a hole, a direction is added: no view is farther than 0.85 spacings from the grid and its equivalents.
+    leaves a hole, a direction is added: no view is farther than 0.95 spacings from the grid and its equivalents.
 
     Parameters
     ----------
@@ -66,12 +67,11 @@ def sphere_directions(spacing: float, symmetry: str = "C1", *, mirror: bool = Fa
     directions = _spiral(spacing)
     if group.order == 1 and not mirror:
         return directions
-    inside = directions[group.in_asymmetric_unit(directions, mirror=mirror)]
+    inside = _within(directions, group, mirror)
     if not len(inside):
         # A grid coarser than the unit itself still has one view.
         inside = group.reduce_directions(directions[:1], mirror=mirror)[0]
-    probes = _spiral(spacing / 4.0)
-    probes = probes[group.in_asymmetric_unit(probes, mirror=mirror)]
+    probes = _within(_spiral(min(spacing / 6.0, 0.025)), group, mirror)
     return _without_holes(inside, probes, group, mirror, _LARGEST_HOLE * spacing)
 
 
@@ -83,6 +83,12 @@ def _spiral(spacing: float) -> np.ndarray:
     azimuth = index * _GOLDEN_ANGLE
     across = np.sqrt(1.0 - height**2)
     return np.stack([across * np.cos(azimuth), across * np.sin(azimuth), height], axis=-1)
+
+
+def _within(directions: np.ndarray, group: PointGroup, mirror: bool) -> np.ndarray:
+    """Return the directions inside the asymmetric unit, tested a chunk at a time."""
+    chunks = (directions[i : i + _CHUNK] for i in range(0, len(directions), _CHUNK))
+    return np.concatenate([chunk[group.in_asymmetric_unit(chunk, mirror=mirror)] for chunk in chunks])
 
 
 def _equivalents(directions: np.ndarray, group: PointGroup, mirror: bool) -> np.ndarray:

@@ -54,7 +54,8 @@ def depth_of_field_A(resolution_A: float, voltage_kV: float, *, largest_phase: f
 
     References
     ----------
-    D. J. DeRosier, "Correction of high-resolution data for curvature of the Ewald sphere", Ultramicroscopy 81 (2000) 83.
+    D. J. DeRosier, "Correction of high-resolution data for curvature of the Ewald sphere", Ultramicroscopy 81
+    (2000) 83.
     """
     return 2.0 * largest_phase / np.pi * resolution_A**2 / wavelength_A(voltage_kV)
 

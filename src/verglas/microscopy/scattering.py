@@ -89,9 +89,10 @@ def interaction_constant(voltage_kV: float) -> float:
     ----------
     E. J. Kirkland, "Advanced Computing in Electron Microscopy", 2nd ed. (2010), section 5.1.
     """
-    return 2.0 * math.pi * relativistic_mass_ratio(voltage_kV) * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C / PLANCK_J_S**2 * (
-        wavelength_A(voltage_kV) * 1e-10
-    ) * 1e-10  # fmt: skip
+    mass = relativistic_mass_ratio(voltage_kV) * ELECTRON_MASS_KG
+    wavelength_m = wavelength_A(voltage_kV) * 1e-10
+    per_V_m = 2.0 * math.pi * mass * ELEMENTARY_CHARGE_C * wavelength_m / PLANCK_J_S**2
+    return per_V_m * 1e-10
 
 
 def relativistic_mass_ratio(voltage_kV: float) -> float:
