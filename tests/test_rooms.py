@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "microscopy": {"kernels", "geometry", "signal"},
     "engine": SCIENCE,
     "stages": SCIENCE | {"engine"},
-    "project": {"formats", "execution"},
+    "project": {"kernels", "formats", "signal", "execution"},
     "execution": set(),
     "actions": SCIENCE | {"engine", "stages", "execution", "project"},
     "server": {"formats", "execution", "project", "actions"},

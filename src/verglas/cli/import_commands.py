@@ -75,6 +75,7 @@ def movies(files: tuple[str, ...], project_folder: Path | None, as_json: bool, *
 @voltage_option
 @cs_option
 @white_option
+@click.option("--scaled-copies", is_flag=True, help="Keep copies of 1200 pixels for quick display and picking.")
 @project_option
 @json_option
 def micrographs(files: tuple[str, ...], project_folder: Path | None, as_json: bool, **fields: Any) -> None:
@@ -108,3 +109,15 @@ def models(files: tuple[str, ...], project_folder: Path | None, as_json: bool) -
 
     with open_project(project_folder, write=True) as project:
         report_import(import_models(project, files), as_json)
+
+
+@import_group.command()
+@files_argument
+@project_option
+@json_option
+def coordinates(files: tuple[str, ...], project_folder: Path | None, as_json: bool) -> None:
+    """Import particle positions: .txt lines `image x y` in A, or one star, box, coord, csv, plt file an image."""
+    from verglas.project.import_coordinates import import_coordinates
+
+    with open_project(project_folder, write=True) as project:
+        report_import(import_coordinates(project, files), as_json)

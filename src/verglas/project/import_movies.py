@@ -49,6 +49,39 @@ class MovieFields:
     eer_frames_per_image: int | None = None
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what SerialEM's ``<movie>.mdoc`` says of a movie: its global entries and those of its frame set."""
+    from verglas.formats.mdoc import read_mdoc
+
+    beside = path.with_name(f"{path.name}.mdoc")
+    if not beside.is_file():
+        return {}
+    mdoc = read_mdoc(beside)
+    return mdoc.entries | (mdoc.sections[0].entries if mdoc.sections else {})
+
+
+def values_of_metadata(metadata: dict[str, str], n_frames: int) -> dict[str, float]:
+    """Return the values that SerialEM's entries give: pixel size in A, voltage in kV, dose per frame in e/A^2.
+
+    A dose of zero means that SerialEM was not calibrated, so it is no value.
+    """
+    values: dict[str, float] = {}
+    for key, name in (("PixelSpacing", "pixel_size_A"), ("Voltage", "voltage_kV")):
+        if key in metadata:
+            values[name] = _number(metadata, key)
+    dose_e_A2 = _number(metadata, "ExposureDose") if "ExposureDose" in metadata else 0.0
+    if dose_e_A2 > 0:
+        values["dose_per_frame_e_A2"] = dose_e_A2 / n_frames
+    return values
+
+
+def _number(metadata: dict[str, str], key: str) -> float:
+    try:
+        return float(metadata[key])
+    except ValueError:
+        raise InputError(f"the .mdoc file says {key} = {metadata[key]!r}, which is no number: correct it.") from None
+
+
 def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields) -> ImportReport:
     """Import movies into a project.
 
@@ -101,7 +134,9 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
             raise InputError(f"{path}: {header.n_sections} EER frames do not make one image. Average fewer of them.")
         values: Record = {}
         sources: dict[str, str] = {}
+        metadata = read_metadata(path)
         in_header = {"pixel_size_A": header.pixel_size_A}
+        in_mdoc = values_of_metadata(metadata, n_frames)
         for name, words, option in (
             ("pixel_size_A", "pixel size (A)", "--pixel-size"),
             ("voltage_kV", "voltage (kV)", "--voltage"),
@@ -109,7 +144,8 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
             ("dose_per_frame_e_A2", "dose per frame (e/A^2)", "--dose-per-frame"),
         ):
             candidates = (
-                ("user", getattr(fields, name)), ("header", in_header.get(name)), ("remembered", remembered.get(name)),
+                ("user", getattr(fields, name)), ("header", in_header.get(name)),
+                ("mdoc", in_mdoc.get(name)), ("remembered", remembered.get(name)),
             )  # fmt: skip
             values[name], sources[name] = choose(words, candidates, path=path, option=option, warnings=report.warnings)
         binning = 1.0
@@ -125,7 +161,7 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
             **{f"{role}_path": project.layout.stored(place) for role, place in references.items()},
             "output_binning": binning, "mag_distortion_angle_deg": fields.mag_distortion_angle_deg,
             "mag_distortion_major": fields.mag_distortion_major, "mag_distortion_minor": fields.mag_distortion_minor,
-            "protein_is_white": int(fields.protein_is_white), "metadata": {},
+            "protein_is_white": int(fields.protein_is_white), "metadata": metadata,
             "eer_super_resolution": fields.eer_super_resolution if is_eer else None,
             "eer_frames_per_image": fields.eer_frames_per_image if is_eer else None,
         }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from verglas.project.assets import Record
 from verglas.project.importing import ImportReport, choose, find_files, gather, read_header_checked, send
 from verglas.project.project import Project
 
+SCALED_PIXELS = 1200
+
 
 def import_micrographs(
     project: Project,
@@ -21,6 +25,7 @@ def import_micrographs(
     voltage_kV: float | None = None,
     cs_mm: float | None = None,
     protein_is_white: bool = False,
+    scaled_copies: bool = False,
 ) -> ImportReport:
     """Import images that are already sums of frames.
 
@@ -34,6 +39,8 @@ def import_micrographs(
         What is said about all of them; None means the file's header (pixel size) or the value of the last import.
     protein_is_white
         Whether particles are brighter than ice.
+    scaled_copies
+        Keep a copy of each image whose longest side has 1200 pixels, for quick display and picking.
     """
     report, remembered = ImportReport("image"), project.remembered("image")
     said = {"pixel_size_A": pixel_size_A, "voltage_kV": voltage_kV, "cs_mm": cs_mm}
@@ -52,12 +59,31 @@ def import_micrographs(
             in_header = header.pixel_size_A if name == "pixel_size_A" else None
             candidates = (("user", said[name]), ("header", in_header), ("remembered", remembered.get(name)))
             record[name], sources[name] = choose(words, candidates, path=path, option=option, warnings=report.warnings)
+        if scaled_copies and max(header.n_x, header.n_y) > SCALED_PIXELS:
+            record["scaled_from"] = write_scaled(path, record["pixel_size_A"], project, scratch)
         return {**record, "sources": sources}
 
+    scratch = project.layout.scratch / f"import-{uuid.uuid4().hex}"
+    scratch.mkdir(parents=True)
     records = gather(project, "image", find_files("image", patterns), describe, report)
     given = {key: value for key, value in said.items() if value is not None}
     send(project, "image", records, remembered | given | {"protein_is_white": protein_is_white}, report)
+    shutil.rmtree(scratch, ignore_errors=True)
     return report
+
+
+def write_scaled(path: Path, pixel_size_A: float, project: Project, scratch: Path) -> str:
+    """Write an image with its longest side scaled to 1200 pixels, and return where, relative to the project folder."""
+    from verglas.formats.images import read_image
+    from verglas.formats.mrc import write_mrc
+    from verglas.signal import resize
+
+    image, _ = read_image(path)
+    factor = max(image.shape) / SCALED_PIXELS
+    scaled = resize(image, [round(size / factor) for size in image.shape])
+    target = scratch / f"{uuid.uuid4().hex}.mrc"
+    write_mrc(target, scaled, pixel_size_A=pixel_size_A * factor)
+    return project.layout.stored(target)
 
 
 def import_volumes(project: Project, patterns: Iterable[str], *, pixel_size_A: float | None = None) -> ImportReport:

@@ -19,6 +19,7 @@ CREATE TABLE movies (
     protein_is_white INTEGER, eer_super_resolution INTEGER, eer_frames_per_image INTEGER,
     metadata TEXT, sources TEXT, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX movies_trash ON movies (trash) WHERE trash IS NOT NULL;
 CREATE INDEX movies_path ON movies (path);
 CREATE INDEX movies_name ON movies (name);
 CREATE TABLE images (
@@ -27,6 +28,7 @@ CREATE TABLE images (
     parent_movie INTEGER, alignment INTEGER, spectrum_path TEXT, scaled_path TEXT,
     sources TEXT, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX images_trash ON images (trash) WHERE trash IS NOT NULL;
 CREATE INDEX images_path ON images (path);
 CREATE INDEX images_name ON images (name);
 CREATE INDEX images_parent ON images (parent_movie);
@@ -34,6 +36,7 @@ CREATE TABLE positions (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
     image INTEGER NOT NULL, picking INTEGER, count INTEGER NOT NULL, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX positions_trash ON positions (trash) WHERE trash IS NOT NULL;
 CREATE INDEX positions_name ON positions (name);
 CREATE INDEX positions_image ON positions (image);
 CREATE TABLE volumes (
@@ -41,6 +44,7 @@ CREATE TABLE volumes (
     n_x INTEGER, n_y INTEGER, n_z INTEGER, pixel_size_A REAL, half_map_1_path TEXT, half_map_2_path TEXT,
     reconstruction INTEGER, sources TEXT, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX volumes_trash ON volumes (trash) WHERE trash IS NOT NULL;
 CREATE INDEX volumes_path ON volumes (path);
 CREATE INDEX volumes_name ON volumes (name);
 CREATE TABLE models (
@@ -48,6 +52,7 @@ CREATE TABLE models (
     pdb_id TEXT, n_atoms INTEGER, size_x_A REAL, size_y_A REAL, size_z_A REAL,
     mean_b_factor_A2 REAL, sd_b_factor_A2 REAL, mass_kDa REAL, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX models_trash ON models (trash) WHERE trash IS NOT NULL;
 CREATE INDEX models_path ON models (path);
 CREATE INDEX models_name ON models (name);
 CREATE TABLE groups (
@@ -61,6 +66,7 @@ CREATE TABLE results (
     ordinal INTEGER NOT NULL, product_kind TEXT, product_id INTEGER,
     files TEXT NOT NULL, "values" TEXT NOT NULL, created REAL NOT NULL, trash INTEGER
 );
+CREATE INDEX results_trash ON results (trash) WHERE trash IS NOT NULL;
 CREATE UNIQUE INDEX results_key ON results (job, key);
 CREATE INDEX results_of ON results (of_kind, of_id, kind);
 CREATE TABLE active_results (

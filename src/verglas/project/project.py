@@ -335,14 +335,17 @@ class Project:
 
     def groups(self, kind: str) -> list[Record]:
         """Return the groups of a kind with their sizes; group 0 holds all."""
-        table = table_of(kind)
+        hidden = (
+            f"SELECT count(*) AS n FROM {table_of(kind)} AS a CROSS JOIN group_members AS m "
+            "ON m.kind = ? AND m.group_id = ? AND m.asset = a.id WHERE a.trash IS NOT NULL"
+        )
         rows = self._rows(
-            "SELECT g.id, g.name, count(a.id) AS size FROM groups AS g "
-            "LEFT JOIN group_members AS m ON m.kind = g.kind AND m.group_id = g.id "
-            f"LEFT JOIN {table} AS a ON a.id = m.asset AND a.trash IS NULL "
-            "WHERE g.kind = ? GROUP BY g.id ORDER BY g.id",
+            "SELECT g.id, g.name, count(m.asset) AS size FROM groups AS g LEFT JOIN group_members AS m "
+            "ON m.kind = g.kind AND m.group_id = g.id WHERE g.kind = ? GROUP BY g.id ORDER BY g.id",
             kind,
         )
+        for row in rows:
+            row["size"] -= self._rows(hidden, kind, row["id"])[0]["n"]
         return [{"id": 0, "name": ALL_NAMES[kind], "size": self.count(kind)}, *rows]
 
     def group(self, kind: str, group: int | str) -> tuple[int, str]:

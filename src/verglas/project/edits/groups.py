@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 
 from verglas.errors import InputError
@@ -19,8 +20,12 @@ def _free_name(connection: sqlite3.Connection, kind: str, request: Request) -> s
 
 def _members(connection: sqlite3.Connection, kind: str, request: Request) -> list[int]:
     asked = sorted({int(number) for number in request.get("members", ())})
-    known = {row["id"] for row in connection.execute(f"SELECT id FROM {table_of(kind)} WHERE trash IS NULL")}
-    missing = [number for number in asked if number not in known]
+    rows = connection.execute(
+        f"SELECT j.value FROM json_each(?) AS j LEFT JOIN {table_of(kind)} AS a ON a.id = j.value AND a.trash IS NULL "
+        "WHERE a.id IS NULL",
+        (json.dumps(asked),),
+    )
+    missing = [row[0] for row in rows]
     if missing:
         raise InputError(
             f"there is no {kind} {missing[0]} (and {len(missing) - 1} more are missing): see `verglas list`."
@@ -61,9 +66,9 @@ def _prepare_add(connection: sqlite3.Connection, request: Request) -> Prepared:
 
 
 def _insert_members(connection: sqlite3.Connection, line: Prepared) -> None:
-    connection.executemany(
-        "INSERT OR IGNORE INTO group_members (kind, group_id, asset) VALUES (?, ?, ?)",
-        [(line["kind"], line["group"], member) for member in line["members"]],
+    connection.execute(
+        "INSERT OR IGNORE INTO group_members (kind, group_id, asset) SELECT ?, ?, value FROM json_each(?)",
+        (line["kind"], line["group"], json.dumps(line["members"])),
     )
 
 
@@ -102,11 +107,14 @@ def _apply_remove(connection: sqlite3.Connection, line: Prepared) -> None:
 def _apply_invert(connection: sqlite3.Connection, line: Prepared) -> None:
     key = (line["kind"], line["group"])
     others = connection.execute(
-        f"SELECT id FROM {table_of(line['kind'])} WHERE trash IS NULL AND id NOT IN "
-        "(SELECT asset FROM group_members WHERE kind = ? AND group_id = ?)", key,
-    ).fetchall()  # fmt: skip
+        f"SELECT json_group_array(id) FROM {table_of(line['kind'])} WHERE trash IS NULL AND id NOT IN "
+        "(SELECT asset FROM group_members WHERE kind = ? AND group_id = ?)",
+        key,
+    ).fetchone()[0]
     connection.execute("DELETE FROM group_members WHERE kind = ? AND group_id = ?", key)
-    _insert_members(connection, {**line, "members": [row["id"] for row in others]})
+    connection.execute(
+        "INSERT INTO group_members (kind, group_id, asset) SELECT ?, ?, value FROM json_each(?)", (*key, others)
+    )
 
 
 def _prepare_members(connection: sqlite3.Connection, request: Request) -> Prepared:
