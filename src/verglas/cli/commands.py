@@ -25,6 +25,7 @@ SECTIONS: tuple[Section, ...] = (
         "Files",
         {
             "convert": Entry("verglas.cli.convert:convert", "Convert particle tables: RELION, cisTEM, Frealign, cryoSPARC."),
+            "convert-movies": Entry("verglas.cli.convert_movies:convert_movies", "Convert movies: MRC, TIFF, EER; LZW."),
         },
     ),
     Section(

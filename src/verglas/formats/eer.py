@@ -66,7 +66,7 @@ def _read_pages(path: Path) -> tuple[list[EerPage], int, int, float | None]:
         bits = {65000: (8, 2, 2), 65001: (7, 2, 2)}.get(compression) or (
             directory.integer(RUN_BITS, 7), directory.integer(HORIZONTAL_BITS, 2), directory.integer(VERTICAL_BITS, 2),
         )  # fmt: skip
-        if not (1 <= bits[0] <= 16 and 0 <= bits[1] <= 4 and 0 <= bits[2] <= 4):
+        if not (4 <= bits[0] <= 16 and 0 <= bits[1] <= 4 and 0 <= bits[2] <= 4):
             raise FormatError(path, f"is a damaged EER file: events of {bits} bits.", "Copy it again.")
         page = EerPage(directory.integers(OFFSETS), directory.integers(COUNTS), *bits)
         beyond = any(o < 0 or c < 1 or o + c > file_bytes for o, c in zip(page.offsets, page.counts))
@@ -129,7 +129,7 @@ class EerFrames:
         self._raw_shape, self._group, self._factor = (n_y, n_x), frames_per_image, super_resolution
         self.n_frames = len(self._pages) // frames_per_image
         self.n_y, self.n_x = n_y * super_resolution, n_x * super_resolution
-        self.dtype = np.dtype(np.uint8 if frames_per_image < 16 else np.uint16)
+        self.dtype = np.dtype(np.uint8 if frames_per_image < 256 else np.uint16)
         self.pixel_size_A = pixel_size_A / super_resolution if pixel_size_A else None
         self._file = open(self.path, "rb")  # noqa: SIM115
         self._lock = threading.Lock()
@@ -142,32 +142,27 @@ class EerFrames:
         FormatError
             When the events are damaged.
         """
-        if out is None:
-            out = np.empty((self.n_y, self.n_x), self.dtype)
-        out[...] = 0
+        from verglas.kernels.eer import PADDING_BYTES, SOUND, TOO_MANY_PIXELS, add_events
+
+        direct = out is not None and out.dtype == self.dtype and out.flags.c_contiguous
+        counts = out if direct and out is not None else np.empty((self.n_y, self.n_x), self.dtype)
+        counts[...] = 0
         for number in range(index * self._group, (index + 1) * self._group):
-            out += self._render(number)
-        return out
-
-    def _render(self, number: int) -> npt.NDArray[np.uint8]:
-        """Return raw frame ``number`` as uint8 counts [y, x]."""
-        import imagecodecs
-
-        page = self._pages[number]
-        with self._lock:
-            events = b"".join(self._bytes(o, c) for o, c in zip(page.offsets, page.counts, strict=True))
-        levels = self._factor.bit_length() - 1
-        counts = np.zeros((self.n_y, self.n_x), np.uint8)
-        try:
-            imagecodecs.eer_decode(
-                events, counts.shape, page.run_bits, page.horizontal_bits, page.vertical_bits,
-                superres=levels, out=counts,
+            page = self._pages[number]
+            with self._lock:
+                packed = b"".join(self._bytes(o, c) for o, c in zip(page.offsets, page.counts, strict=True))
+            events = np.frombuffer(packed + bytes(PADDING_BYTES), np.uint8)
+            state = add_events(
+                events, *self._raw_shape, page.run_bits, page.horizontal_bits, page.vertical_bits,
+                self._factor.bit_length() - 1, counts,
             )  # fmt: skip
-        except (RuntimeError, ValueError) as error:
-            raise FormatError(
-                self.path, f"the events of raw frame {number + 1} are damaged: {error}.", "Copy it again."
-            ) from error
-        return counts
+            if state != SOUND:
+                problem = "run beyond the last pixel" if state == TOO_MANY_PIXELS else "end before the last pixel"
+                raise FormatError(self.path, f"the events of raw frame {number + 1} {problem}.", "Copy it again.")
+        if out is None or direct:
+            return counts
+        out[...] = counts
+        return out
 
     def _bytes(self, offset: int, count: int) -> bytes:
         self._file.seek(offset)

@@ -200,7 +200,9 @@ class MrcStackWriter:
         if self._file.closed:
             return
         if self.n_sections == 0:
-            self._abandon(InputError(f"{self.path} was given no section to write."))
+            error = InputError(f"{self.path} was given no section to write.")
+            self._abandon(error)
+            raise error
         n_pixels = self.n_sections * self.n_y * self.n_x
         mean = self._sum / n_pixels
         deviation = max(self._sum_of_squares / n_pixels - mean * mean, 0.0) ** 0.5

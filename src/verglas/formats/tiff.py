@@ -1,4 +1,4 @@
-"""Read TIFF images and movies frame by frame and write movies as a stream of compressed frames.
+"""Read TIFF images and movies frame by frame.
 
 References
 ----------
@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from verglas.errors import FormatError, InputError
-from verglas.formats.atomic_write import write_whole
+from verglas.errors import FormatError
 from verglas.formats.image_header import ImageHeader
 from verglas.formats.tiff_directory import Directory, read_directories
 
@@ -34,7 +31,6 @@ TAGS = frozenset((
 COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32773: "packbits", 32946: "deflate", 50000: "zstd"}
 MAX_SIDE = 1 << 17
 MAX_EXPANSION = 1 << 15
-Compression = Literal["lzw", "deflate", "zstd"] | None
 
 
 @dataclass(frozen=True)
@@ -225,62 +221,3 @@ def read_tiff_header(path: Path) -> ImageHeader:
     pages = read_tiff_pages(path)
     first = pages[0]
     return ImageHeader(path, "tiff", first.n_x, first.n_y, len(pages), first.dtype.name, first.pixel_size_A)
-
-
-def write_tiff_movie(
-    path: str | os.PathLike[str], frames: Iterable[npt.NDArray[Any]], *, compression: Compression = "lzw",
-    pixel_size_A: float | None = None, n_bytes_at_most: int | None = None,
-) -> int:  # fmt: skip
-    """Write frames [y, x] one by one as a whole TIFF movie, rows in TIFF order (row 0 of a frame is the last).
-
-    Parameters
-    ----------
-    path
-        Where the movie shall be.
-    frames
-        Frames of one shape and type (8, 16 or 32-bit integers, float16, float32).
-    compression
-        ``lzw`` (which cisTEM and RELION read), ``deflate``, ``zstd`` or None.
-    pixel_size_A
-        Length of a pixel in Angstrom, kept in the resolution tags; None leaves it unknown.
-    n_bytes_at_most
-        Upper bound of the uncompressed movie; from 3.9 GB on, or without bound, BigTIFF is written.
-
-    Returns
-    -------
-    int
-        The number of frames.
-
-    Raises
-    ------
-    InputError
-        When there is no frame, or frames differ in shape or type.
-    """
-    from tifffile import TiffWriter
-
-    resolution = None
-    if pixel_size_A:
-        per_cm = 1e8 / pixel_size_A
-        ratio = Fraction(per_cm).limit_denominator(max(1, int((2**32 - 1) / max(per_cm, 1.0)) - 1))
-        resolution = ((ratio.numerator, ratio.denominator),) * 2
-    n_frames = 0
-    shape, dtype = None, None
-    big = n_bytes_at_most is None or n_bytes_at_most > 3_900_000_000
-    with write_whole(path) as temporary_path, TiffWriter(temporary_path, bigtiff=big) as writer:
-        for frame in frames:
-            shape, dtype = shape or frame.shape, dtype or frame.dtype
-            if frame.ndim != 2 or frame.shape != shape or frame.dtype != dtype:
-                unlike = f"frame {n_frames + 1} is {frame.dtype} {frame.shape}, the first was {dtype} {shape}"
-                raise InputError(f"{path}: {unlike}; all frames of a movie must be alike.")
-            if dtype.name not in ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float16", "float32"):
-                raise InputError(f"{path}: TIFF movies cannot hold pixels of type {dtype}.")
-            writer.write(
-                np.ascontiguousarray(frame[::-1]), photometric="minisblack", metadata=None, contiguous=False,
-                compression={"deflate": "zlib"}.get(compression or "", compression),
-                rowsperstrip=max(1, min(shape[0], (1 << 20) // max(1, shape[1] * dtype.itemsize))),
-                resolution=resolution, resolutionunit="CENTIMETER" if resolution else None,
-            )  # fmt: skip
-            n_frames += 1
-        if n_frames == 0:
-            raise InputError(f"{path}: there is no frame to write.")
-    return n_frames
