@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import brentq
-
 from tests.support.microscope_oracles import (
     blob_projections,
     blob_volume,
@@ -25,6 +24,7 @@ from tests.support.microscope_oracles import (
 )
 from tests.support.oracles import ask_oracle
 from tools.measured import record
+
 from verglas.geometry import (
     cistem_views,
     euler_to_matrix,
@@ -39,9 +39,11 @@ from verglas.microscopy import (
     Optics,
     critical_dose,
     ctf,
+    ctf_2d,
     dose_filters,
     odd_aberration_phase,
     power_with_thickness,
+    rfft_frequencies,
     thickness_modulation,
     wavelength_A,
 )
@@ -135,14 +137,27 @@ def euler_parity(folder: Path) -> dict[str, Any]:
     size, angles = 64, random_angles_deg(500, seed=23)
     exact = blob_projections(size, euler_to_matrix(*np.deg2rad(angles.T)))
     volume = blob_volume(size)
+    rng = np.random.Generator(np.random.Philox(24))
+    origins = rng.uniform(-6.0, 6.0, (len(angles), 2))
+    u = rng.uniform(4000.0, 20000.0, len(angles))
+    defocus = np.stack([u, u - rng.uniform(0.0, 3500.0, len(angles)), rng.uniform(0.0, 180.0, len(angles))], axis=-1)
+    kx, ky = rfft_frequencies((size, size), 1.0)
+    shift = np.exp(2j * np.pi * (kx * origins[:, 0, None, None] + ky * origins[:, 1, None, None]))
+    transfer = ctf_2d(
+        (size, size), Optics(300.0, 2.7, 0.1, 1.0), defocus[:, 0], defocus[:, 1], np.deg2rad(defocus[:, 2])
+    )
+    images = np.fft.irfft2(np.fft.rfft2(exact) * shift * transfer, (size, size))
     found = {
+        "relion_project_minus_ctf_and_shifts": -correlations(
+            images, relion_projections(volume, angles, folder, origins_A=origins, ctf=defocus)
+        ),
         "relion_project": correlations(exact, relion_projections(volume, angles, folder)),
         "cistem_extract_slice": correlations(exact, cistem_projections(volume, angles, folder)),
     }
     return {
         "angles": len(angles),
         "note": "exact projections of Gaussians turned by our matrices beside each program's projections of their map; "
-        "what is missing from 1 is interpolation (cisTEM's slices here are not padded)",
+        "what is missing from 1 is interpolation (cisTEM's slices here are not padded); RELION's images with CTF have the opposite sign",
         **{
             name: {"lowest_correlation": float(c.min()), "mean_correlation": float(c.mean())}
             for name, c in found.items()

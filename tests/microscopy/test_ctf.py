@@ -8,8 +8,19 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from tests.support.microscope_oracles import cistem_ctf, cryojax_ctf, ctf_settings, polar_points
+from tests.support.microscope_oracles import (
+    blob_projections,
+    blob_volume,
+    cistem_ctf,
+    correlations,
+    cryojax_ctf,
+    ctf_settings,
+    polar_points,
+    random_angles_deg,
+    relion_projections,
+)
 from verglas.errors import InputError
+from verglas.geometry import euler_to_matrix
 from verglas.microscopy import (
     Optics,
     anisotropic_magnification,
@@ -66,6 +77,27 @@ def test_ctf_is_that_of_cryojax(tmp_path: Path) -> None:
     for row, values, wavelength in zip(settings, theirs["values"], theirs["wavelengths"]):
         mine = ctf(kx, ky, matched(row, wavelength), row[3], row[4], np.deg2rad(row[5]), row[6], dtype=np.float64)
         np.testing.assert_allclose(mine, values, atol=1e-9)
+
+
+def test_images_with_ctf_and_shift_are_those_of_relion(tmp_path: Path, rng: np.random.Generator) -> None:
+    size, angles = 64, random_angles_deg(10)
+    origins = rng.uniform(-6.0, 6.0, (10, 2))
+    u = rng.uniform(5000.0, 12000.0, 10)
+    defocus = np.stack([u, u - rng.uniform(1000.0, 4000.0, 10), rng.uniform(20.0, 70.0, 10)], axis=-1)
+    theirs = relion_projections(blob_volume(size), angles, tmp_path, origins_A=origins, ctf=defocus)
+    spectra = np.fft.rfft2(blob_projections(size, euler_to_matrix(*np.deg2rad(angles.T))))
+    kx, ky = rfft_frequencies((size, size), 1.0)
+    # The origin is the shift to apply: the particle lies at minus the origin.
+    shift = np.exp(2j * np.pi * (kx * origins[:, 0, None, None] + ky * origins[:, 1, None, None]))
+    optics = Optics(300.0, 2.7, 0.1, 1.0)
+
+    def mine(sign: int) -> np.ndarray:
+        transfer = ctf_2d((size, size), optics, defocus[:, 0], defocus[:, 1], sign * np.deg2rad(defocus[:, 2]))
+        return np.fft.irfft2(spectra * shift * transfer, (size, size))
+
+    # RELION's images are white on black where ours are dark: the opposite sign.
+    assert correlations(mine(1), theirs).max() < -0.999
+    assert correlations(mine(-1), theirs).min() > -0.98
 
 
 def test_wavelengths_are_the_tabled_ones() -> None:

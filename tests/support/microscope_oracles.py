@@ -161,23 +161,40 @@ def cistem_grid_counts(names: list[str], steps: list[float], folder: Path) -> np
     return ask_oracle(CISTEM_GRID, folder, names=np.array(names), steps=np.array(steps))["counts"]
 
 
-def relion_projections(volume: np.ndarray, angles_deg: np.ndarray, folder: Path) -> np.ndarray:
-    """Return relion_project's projections of a map, as it writes them."""
+def relion_projections(
+    volume: np.ndarray,
+    angles_deg: np.ndarray,
+    folder: Path,
+    *,
+    origins_A: np.ndarray | None = None,
+    ctf: np.ndarray | None = None,
+    beam_tilt_mrad: tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """Return relion_project's projections of a map with voxels of 1 A, as it writes them.
+
+    ``origins_A`` are RELION's origins (n, 2); ``ctf`` (n, 3) has defocus u, v in A and the angle in degrees and makes
+    it apply the transfer function of 300 kV, Cs 2.7 mm, amplitude contrast 0.1 and the beam tilt.
+    """
     import mrcfile
 
     with mrcfile.new(folder / "map.mrc", overwrite=True) as file:
         file.set_data(volume)
         file.voxel_size = 1.0
-    optics = ("OpticsGroup", "Voltage", "SphericalAberration", "AmplitudeContrast", "ImagePixelSize", "ImageSize")
-    optics += ("ImageDimensionality",)
-    labels = ("ImageName", "OpticsGroup", "AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst")
-    views = [
-        f"{i + 1:06d}@none.mrcs 1 {phi:.6f} {theta:.6f} {psi:.6f} 0 0" for i, (phi, theta, psi) in enumerate(angles_deg)
-    ]
-    text = _star_table("optics", optics, [f"1 300 2.7 0.1 1 {len(volume)} 2"]) + _star_table("particles", labels, views)
-    (folder / "angles.star").write_text(text)
+    count = len(angles_deg)
+    origins = np.zeros((count, 2)) if origins_A is None else origins_A
+    defocus = np.zeros((count, 3)) if ctf is None else ctf
+    optics = ("OpticsGroup", "Voltage", "SphericalAberration", "AmplitudeContrast", "ImagePixelSize", "ImageSize",
+              "ImageDimensionality", "BeamTiltX", "BeamTiltY")  # fmt: skip
+    labels = ("ImageName", "OpticsGroup", "AngleRot", "AngleTilt", "AnglePsi", "OriginXAngst", "OriginYAngst",
+              "DefocusU", "DefocusV", "DefocusAngle")  # fmt: skip
+    numbers = np.concatenate([angles_deg, origins, defocus], axis=1)
+    views = [f"{i + 1:06d}@none.mrcs 1 " + " ".join(f"{x:.6f}" for x in row) for i, row in enumerate(numbers)]
+    tilt = f"{beam_tilt_mrad[0]:.6f} {beam_tilt_mrad[1]:.6f}"
+    text = _star_table("optics", optics, [f"1 300 2.7 0.1 1 {len(volume)} 2 {tilt}"])
+    (folder / "angles.star").write_text(text + _star_table("particles", labels, views))
     command = [program("relion_project", "relion"), "--i", "map.mrc", "--o", "views", "--ang", "angles.star"]
-    subprocess.run([*command, "--angpix", "1"], cwd=folder, check=True, capture_output=True, timeout=100)
+    command += ["--angpix", "1"] + (["--ctf"] if ctf is not None else [])
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=100)
     return np.array(mrcfile.read(folder / "views.mrcs"), dtype=np.float64)
 
 
