@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from verglas.kernels.compile import cpu_kernel
 from verglas.kernels.simulation_random import HALF, MASK, TO_UNIT, philox_4x32
 
+WARP_TAPS = 8
+
 
 @cpu_kernel()
 def advance_ice(
@@ -107,7 +109,7 @@ def assemble_spectrum(
 
 @cpu_kernel(fastmath=True)
 def local_displacement(coefficients: NDArray[np.float64], y: float, x: float) -> tuple[float, float]:
-    """Return the displacement (y, x) of a polynomial in position: terms x, y, x^2, xy, y^2 of normalised coordinates."""
+    """Return the displacement (y, x) of a polynomial in position, of terms x, y, x^2, xy, y^2."""
     dy = coefficients[0, 0] * x + coefficients[0, 1] * y
     dy += coefficients[0, 2] * x * x + coefficients[0, 3] * x * y + coefficients[0, 4] * y * y
     dx = coefficients[1, 0] * x + coefficients[1, 1] * y
@@ -121,9 +123,10 @@ def warp_crop(
     coefficients: NDArray[np.float64],
     taps: NDArray[np.float32],
     margin: int,
+    between: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:
-    """Cut the image out of its canvas, moved by the local motion.
+    """Cut the image out of its canvas, moved by the local motion, in one pass along rows and one along columns.
 
     Parameters
     ----------
@@ -132,36 +135,47 @@ def warp_crop(
     coefficients
         (2, 5) of :func:`local_displacement`, in pixels; position (-1..1, -1..1) runs over the image.
     taps
-        (phases + 1, width): interpolation weights at offsets ``phase / phases``.
+        (phases + 1, WARP_TAPS): interpolation weights at offsets ``phase / phases``.
     margin
         Canvas pixels before the first of the image, on both axes.
+    between
+        (canvas rows, nx), overwritten.
     out
         (ny, nx), overwritten.
     """
     ny, nx = out.shape
     phases = taps.shape[0] - 1
-    width = taps.shape[1]
-    before = width // 2 - 1
-    last_y, last_x = canvas.shape[0] - width, canvas.shape[1] - width
+    before = WARP_TAPS // 2 - 1
+    last_y, last_x = canvas.shape[0] - WARP_TAPS, canvas.shape[1] - WARP_TAPS
+    to_y, to_x = 2.0 / ny, 2.0 / nx
+    middle_y, middle_x = ny // 2, nx // 2
+    for row in range(between.shape[0]):
+        y = (row - margin - middle_y) * to_y
+        for ix in range(nx):
+            # where on this row of the specimen that comes from which is seen in this column
+            d = 0.0
+            for _ in range(2):
+                d = local_displacement(coefficients, y, (ix - d - middle_x) * to_x)[1]
+            source = ix - d + margin
+            first = math.floor(source)
+            phase = int((source - first) * phases + 0.5)
+            x0 = min(max(int(first) - before, 0), last_x)
+            total = np.float32(0.0)
+            for b in range(WARP_TAPS):
+                total += canvas[row, x0 + b] * taps[phase, b]
+            between[row, ix] = total
     for iy in range(ny):
         for ix in range(nx):
-            # where the specimen that is seen here came from: solve p + d(p) = here by iteration
             dy, dx = 0.0, 0.0
-            for _ in range(3):
-                dy, dx = local_displacement(
-                    coefficients, 2.0 * (iy - dy - ny // 2) / ny, 2.0 * (ix - dx - nx // 2) / nx
-                )
-            sy, sx = iy - dy + margin, ix - dx + margin
-            fy, fx = math.floor(sy), math.floor(sx)
-            py, px = int((sy - fy) * phases + 0.5), int((sx - fx) * phases + 0.5)
-            y0 = min(max(int(fy) - before, 0), last_y)
-            x0 = min(max(int(fx) - before, 0), last_x)
+            for _ in range(2):
+                dy, dx = local_displacement(coefficients, (iy - dy - middle_y) * to_y, (ix - dx - middle_x) * to_x)
+            source = iy - dy + margin
+            first = math.floor(source)
+            phase = int((source - first) * phases + 0.5)
+            y0 = min(max(int(first) - before, 0), last_y)
             total = np.float32(0.0)
-            for a in range(width):
-                row = np.float32(0.0)
-                for b in range(width):
-                    row += canvas[y0 + a, x0 + b] * taps[px, b]
-                total += row * taps[py, a]
+            for b in range(WARP_TAPS):
+                total += between[y0 + b, ix] * taps[phase, b]
             out[iy, ix] = total
 
 
@@ -174,7 +188,7 @@ def expose(
     electrons_per_pixel: float,
     out: NDArray[np.float32],
 ) -> None:
-    """Turn contrast into expected counts: electrons x transmission x (1 + contrast) x sensitivity + background (all flat)."""
+    """Write expected counts: electrons x transmission x (1 + contrast) x sensitivity + background (all flat)."""
     for i in range(out.size):
         intensity = max(np.float32(0.0), np.float32(1.0) + contrast[i])
         out[i] = electrons_per_pixel * transmission[i] * intensity * sensitivity[i] + background[i]
@@ -189,5 +203,5 @@ def warm() -> None:
     amplitude = np.ones((4, 3), np.float32)
     assemble_spectrum(half, half, half, amplitude, table, table, 1.0, fy, fx, two, two, half.copy())
     canvas = np.zeros((16, 16), np.float32)
-    warp_crop(canvas, np.zeros((2, 5)), np.ones((3, 8), np.float32), 4, np.zeros((8, 8), np.float32))
+    warp_crop(canvas, np.zeros((2, 5)), np.ones((3, 8), np.float32), 4, canvas[:, :8].copy(), canvas[:8, :8].copy())
     expose(flat, flat, flat, flat, 1.0, np.zeros(16, np.float32))

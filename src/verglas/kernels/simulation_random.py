@@ -77,7 +77,8 @@ def poisson_quantile(u: float, mean: float) -> int:
 
     References
     ----------
-    M. B. Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM TOMS 42 (2016).
+    M. B. Giles, "Algorithm 955: approximation of the inverse Poisson cumulative distribution function", ACM Trans.
+    Math. Softw. 42 (2016).
     """
     if not mean > 0.0:
         return 0
@@ -92,7 +93,7 @@ def poisson_quantile(u: float, mean: float) -> int:
         return count
     w = normal_quantile(u)
     root = math.sqrt(mean)
-    return max(0, int(math.floor(mean + root * w + (2.0 + w * w) / 6.0 - (2.0 * w + w * w * w) / (72.0 * root))))
+    return max(0, int(np.floor(mean + root * w + (2.0 + w * w) / 6.0 - (2.0 * w + w * w * w) / (72.0 * root))))
 
 
 @cpu_kernel()

@@ -1,4 +1,4 @@
-"""Spread weighted points onto a finer grid in two or three dimensions, the first step of a non-uniform Fourier transform."""
+"""Spread weighted points onto a finer grid, the first step of a non-uniform Fourier transform."""
 
 from __future__ import annotations
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.kernels.simulation_frame import WARP_TAPS
 from verglas.stages.simulation.parameters import MovieParameters
 from verglas.stages.simulation.random import generator
 
-TAPS = 8
 PHASES = 1024
 
 
@@ -62,17 +62,17 @@ def make_detector(parameters: MovieParameters) -> Detector:
 def response(k: NDArray[np.float64], parameters: MovieParameters) -> NDArray[np.float64]:
     """Return the MTF at spatial frequency ``k`` (1/A): a Gaussian through the stated value at Nyquist.
 
-    Each electron is counted once, at a place a little off where it fell: the signal is multiplied by the MTF and the noise
-    stays white, so that the detective quantum efficiency is the quantum efficiency x MTF^2.
+    Each electron is counted once, a little off where it fell: the signal is multiplied by the MTF and the noise stays
+    white, so that the detective quantum efficiency is the quantum efficiency x MTF^2.
     """
     return np.asarray(np.exp(math.log(parameters.mtf_at_nyquist) * (2 * parameters.pixel_size_A * k) ** 2))
 
 
 def interpolation_taps() -> NDArray[np.float32]:
-    """Return (PHASES + 1, TAPS) weights of a sinc under a Kaiser window, each row of sum one."""
-    position = np.arange(TAPS) - (TAPS // 2 - 1)
+    """Return (PHASES + 1, WARP_TAPS) weights of a sinc under a Kaiser window, each row of sum one."""
+    position = np.arange(WARP_TAPS) - (WARP_TAPS // 2 - 1)
     offset = np.arange(PHASES + 1)[:, None] / PHASES
     distance = position[None, :] - offset
-    window = np.i0(6.0 * np.sqrt(np.clip(1 - (distance / (TAPS / 2)) ** 2, 0, None))) / np.i0(6.0)
+    window = np.i0(6.0 * np.sqrt(np.clip(1 - (distance / (WARP_TAPS / 2)) ** 2, 0, None))) / np.i0(6.0)
     taps = np.sinc(distance) * window
     return np.asarray(taps / taps.sum(axis=1, keepdims=True), dtype=np.float32)

@@ -48,8 +48,8 @@ def water_memory(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return how a Fourier coefficient of the ice resembles itself a frame later, and its damping within a frame.
 
-    Water molecules take a random walk under the beam; a coefficient's correlation falls as exp(-2 pi^2 k^2 s^2) with the
-    mean square displacement s^2 along one axis.
+    Water molecules take a random walk under the beam; a coefficient's correlation falls as exp(-2 pi^2 k^2 s^2) with
+    the mean square displacement s^2 along one axis.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""How the specimen moves while it is exposed: a global drift and a smooth local motion, polynomials in space and time."""
+"""How the specimen moves under the beam: a global drift and a smooth local motion, polynomials in space and time."""
 
 from __future__ import annotations
 

@@ -9,27 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from verglas.formats import OpticsGroup, ParticleTable, write_mrc, write_particles, write_tiff_movie
 from verglas.kernels.simulation_frame import advance_ice, assemble_spectrum, expose, warp_crop
 from verglas.kernels.simulation_random import count_electrons
 from verglas.stages.simulation.detector import Detector, interpolation_taps, make_detector, response
 from verglas.stages.simulation.ice import ice_contrast_density, thickness_map, water_memory
 from verglas.stages.simulation.motion import SPATIAL_TERMS, Motion, draw_motion
 from verglas.stages.simulation.optics import Defocus, Microscope, damage
-from verglas.stages.simulation.output import (
-    Progress,
-    optics_block,
-    star_block,
-    write_json,
-    write_movie,
-    write_mrc,
-    write_whole,
-)
+from verglas.stages.simulation.output import Progress, with_optics, write_json, write_micrographs
 from verglas.stages.simulation.parameters import MicrographParameters, MovieParameters
 from verglas.stages.simulation.poses import Orientations, micrograph_defocus
 from verglas.stages.simulation.projection import Projector, frequencies
@@ -77,6 +69,8 @@ class MoviesResult:
         Gain reference (multiply by it), None for micrographs, which have been corrected with it.
     star, micrographs_star, truth_json, report
         True particles, true defocus of each image, motion and obstacles, and ``report.json``.
+    particles
+        Truth of all particles: coordinates in the reference frame, poses, defocus and class.
     truth
         One a movie.
     """
@@ -87,6 +81,7 @@ class MoviesResult:
     micrographs_star: Path
     truth_json: Path
     report: Path
+    particles: ParticleTable
     truth: list[MovieTruth]
 
 
@@ -100,11 +95,11 @@ class MovieMaker:
         self.orientations = Orientations(p, p.seed)
         reach = 2.5 * p.drift_A + 4 * p.local_motion_A
         self.margin = math.ceil(reach / p.pixel_size_A) + 16
-        self.canvas = tuple(scipy.fft.next_fast_len(n + 2 * self.margin, real=True) for n in (p.height, p.width))
+        self.canvas = (self._canvas_length(p.height), self._canvas_length(p.width))
         ky, kx = frequencies(self.canvas, p.pixel_size_A)
         self.ky, self.kx = np.ascontiguousarray(ky[:, 0]), np.ascontiguousarray(kx[0])
         self.radius_step = math.hypot(0.5, 0.5) / p.pixel_size_A * 1.001 / RADIAL_STEPS
-        self.radii = np.arange(RADIAL_STEPS + 2) * self.radius_step
+        self.radii: NDArray[np.float64] = np.arange(RADIAL_STEPS + 2, dtype=np.float64) * self.radius_step
         self.taps = interpolation_taps()
         self.response = response(self.radii, p).astype(np.float32)
         memory, damping = water_memory(self.radii, p)
@@ -112,6 +107,9 @@ class MovieMaker:
         density = ice_contrast_density(self.radii, p)
         self.ice_amplitude = np.sqrt(density * math.prod(self.canvas)) / p.pixel_size_A * damping
         self.microscopes: dict[int, Microscope] = {}
+
+    def _canvas_length(self, pixels: int) -> int:
+        return int(scipy.fft.next_fast_len(pixels + 2 * self.margin, real=True))
 
     @cached_property
     def detector(self) -> Detector:
@@ -144,6 +142,7 @@ class MovieMaker:
         ice = np.zeros_like(particles)
         spectrum = np.empty_like(particles)
         expected = np.empty((p.height, p.width), np.float32)
+        between = np.empty((self.canvas[0], p.width), np.float32)
         anew = np.zeros_like(self.ice_keep)
         ice_key, count_key = kernel_key(p.seed, "ice", movie), kernel_key(p.seed, "counts", movie)
         electrons = p.dose_per_frame_e_A2 * p.pixel_size_A**2
@@ -158,7 +157,7 @@ class MovieMaker:
             )  # fmt: skip
             canvas = scipy.fft.irfft2(spectrum, self.canvas)
             if moves_locally:
-                warp_crop(canvas, motion.local_A[frame] / p.pixel_size_A, self.taps, self.margin, expected)
+                warp_crop(canvas, motion.local_A[frame] / p.pixel_size_A, self.taps, self.margin, between, expected)
             else:
                 m = self.margin
                 expected[:] = canvas[m : m + p.height, m : m + p.width]
@@ -248,7 +247,12 @@ def simulate_movies(
             frames[frame] = counts
 
         truth = maker.frames(movie, keep)
-        write_movie(folder / truth.name, frames, parameters.pixel_size_A)
+        path = folder / truth.name
+        if parameters.format == "tif":
+            size = frames.nbytes
+            write_tiff_movie(path, frames, pixel_size_A=parameters.pixel_size_A, n_bytes_at_most=size)
+        else:
+            write_mrc(path, frames, parameters.pixel_size_A, is_volume=False)
         return truth
 
     truth = _run(maker, one, threads, progress)
@@ -285,40 +289,34 @@ def simulate_micrographs(
     return _write_truth(maker, truth, folder, None, started)
 
 
+def particle_table(parameters: MovieParameters, truth: list[MovieTruth]) -> ParticleTable:
+    """Return the truth table of all listed particles of a set."""
+    listed = [(movie, particle) for movie in truth for particle in movie.particles if particle.listed]
+    table = ParticleTable.empty(len(listed))
+    table["coordinate_x_px"] = [particle.x_px for _, particle in listed]
+    table["coordinate_y_px"] = [particle.y_px for _, particle in listed]
+    table["rot_deg"] = [particle.rot for _, particle in listed]
+    table["tilt_deg"] = [particle.tilt for _, particle in listed]
+    table["psi_deg"] = [particle.psi for _, particle in listed]
+    table["defocus_u_A"] = [movie.defocus.u_A - particle.height_A for movie, particle in listed]
+    table["defocus_v_A"] = [movie.defocus.v_A - particle.height_A for movie, particle in listed]
+    table["defocus_angle_deg"] = [movie.defocus.angle_degrees for movie, _ in listed]
+    table["class_number"] = [particle.shape + 1 for _, particle in listed]
+    table["position"] = np.arange(1, len(listed) + 1)
+    table.set_names("micrograph", [movie.name for movie, _ in listed])
+    return with_optics(table, parameters, OpticsGroup(micrograph_pixel_size_A=parameters.pixel_size_A))
+
+
 def _write_truth(
     maker: MovieMaker, truth: list[MovieTruth], folder: Path, gain: Path | None, started: float
 ) -> MoviesResult:
     """Write star files, ``truth.json`` and ``report.json`` of a set."""
     p = maker.parameters
-    kind = "Micrograph" if gain is None else "MicrographOriginal"
-    optics = optics_block(p, box=None, kind=kind)
-    rows: list[tuple[Any, ...]] = []
-    for movie in truth:
-        d = movie.defocus
-        for particle in movie.particles:
-            if particle.listed:
-                own = d.moved(-particle.height_A)
-                rows.append((
-                    movie.name, particle.x_px, particle.y_px, float(particle.rot), float(particle.tilt),
-                    float(particle.psi), 0.0, 0.0, own.u_A, own.v_A, own.angle_degrees, own.phase_shift_degrees,
-                    particle.shape + 1, 1,
-                ))  # fmt: skip
-    names = (
-        "rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY", "rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi",
-        "rlnOriginXAngst", "rlnOriginYAngst", "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnPhaseShift",
-        "rlnClassNumber", "rlnOpticsGroup",
-    )  # fmt: skip
-    columns = {name: [row[i] for row in rows] for i, name in enumerate(names)}
+    particles = particle_table(p, truth)
     star, micrographs = folder / "particles.star", folder / "micrographs.star"
-    write_whole(star, "\n" + optics + star_block("particles", columns))
-    write_whole(micrographs, "\n" + optics + star_block("micrographs" if gain is None else "movies", {
-        "rlnMicrographName" if gain is None else "rlnMicrographMovieName": [m.name for m in truth],
-        "rlnDefocusU": [float(m.defocus.u_A) for m in truth],
-        "rlnDefocusV": [float(m.defocus.v_A) for m in truth],
-        "rlnDefocusAngle": [float(m.defocus.angle_degrees) for m in truth],
-        "rlnPhaseShift": [float(m.defocus.phase_shift_degrees) for m in truth],
-        "rlnOpticsGroup": [1] * len(truth),
-    }))  # fmt: skip
+    write_particles(particles, star)
+    names, defoci = [movie.name for movie in truth], [movie.defocus for movie in truth]
+    write_micrographs(micrographs, p, names, defoci, movies=gain is not None)
     truth_json, report = folder / "truth.json", folder / "report.json"
     write_json(truth_json, {
         "meaning": {
@@ -345,8 +343,8 @@ def _write_truth(
     images = [folder / m.name for m in truth]
     write_json(report, {
         "kind": "micrographs" if gain is None else "movies", "parameters": p.model_dump(mode="json"),
-        "images": len(images), "particles": len(rows), "radius_A": maker.radius_A,
+        "images": len(images), "particles": len(particles), "radius_A": maker.radius_A,
         "files": [path.name for path in (star, micrographs, truth_json)] + ([gain.name] if gain else []),
         "seconds": round(time.perf_counter() - started, 2),
     })  # fmt: skip
-    return MoviesResult(images, gain, star, micrographs, truth_json, report, truth)
+    return MoviesResult(images, gain, star, micrographs, truth_json, report, particles, truth)

@@ -1,4 +1,4 @@
-"""The simulator's own microscope: from projected potential to image contrast, linear, on the Ewald sphere or by multislice."""
+"""The simulator's own microscope: from potential to contrast, linear, on the Ewald sphere or by multislice."""
 
 from __future__ import annotations
 

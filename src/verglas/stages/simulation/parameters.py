@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 def field(default: Any, help: str, unit: str = "", **limits: Any) -> Any:
     """Return a pydantic field whose help names its unit."""
     text = f"{help} [{unit}]" if unit else help
-    extra = {"unit": unit} if unit else None
+    extra: Any = {"unit": unit} if unit else None
     return Field(default, description=text, json_schema_extra=extra, **limits)
 
 

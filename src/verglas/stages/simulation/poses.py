@@ -104,4 +104,4 @@ def choose_class(specimen: SpecimenParameters, seed: int, *index: int) -> int:
     if weights.sum() <= 0:
         raise InputError("the weights of all conformations are zero; give at least one a positive weight.")
     edges = np.cumsum(weights) / weights.sum()
-    return int(min(np.searchsorted(edges, generator(seed, "class", *index).random(), side="right"), len(weights) - 1))
+    return min(int(np.searchsorted(edges, generator(seed, "class", *index).random(), side="right")), len(weights) - 1)

@@ -70,6 +70,7 @@ def water_factor(k: NDArray[np.float64]) -> NDArray[np.float64]:
     return potential_factor("O", k) + 2 * potential_factor("H", k) * np.sinc(2 * k * bond)
 
 
+@lru_cache(maxsize=1)
 def ice_potential_V() -> float:
     """Return the mean inner potential of vitreous ice in V."""
     return float(WATER_PER_A3 * water_factor(np.zeros(1))[0])
@@ -83,7 +84,7 @@ def displaced_ice(volume_A3: float, k: NDArray[np.float64], smoothing_A: float) 
     Fraser, MacRae & Suzuki, J. Appl. Cryst. 11, 693 (1978); Shang & Sigworth, J. Struct. Biol. 180, 10 (2012).
     """
     width = math.pi * volume_A3 ** (2 / 3) + 2 * math.pi**2 * smoothing_A**2
-    return ice_potential_V() * volume_A3 * np.exp(-width * k**2)
+    return np.asarray(ice_potential_V() * volume_A3 * np.exp(-width * k**2))
 
 
 def atom_factor(

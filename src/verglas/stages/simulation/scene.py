@@ -135,7 +135,7 @@ def obstacles(
         ripple, turn = random.uniform(0, 0.15, 4), random.uniform(0, 2 * math.pi, 4)
         dy, dx = y - cy - margin, x - cx - margin
         angle = np.arctan2(dy, dx)
-        rim = 1 + sum(ripple[i] * np.cos((i + 2) * angle + turn[i]) for i in range(4))
+        rim = 1 + np.sum([ripple[i] * np.cos((i + 2) * angle + turn[i]) for i in range(4)], axis=0)
         relative = np.hypot(dy, dx) * pixel / (radius_A * rim)
         thickness += (2 * flat * radius_A * np.sqrt(np.clip(1 - relative**2, 0, None))).astype(np.float32)
         listed.append({"x_px": cx, "y_px": cy, "radius_A": radius_A})
@@ -143,10 +143,10 @@ def obstacles(
     transmission = np.exp(-thickness / parameters.mean_free_path_A)
     carbon = None
     if has_carbon:
-        angle, cut = random.uniform(0, 2 * math.pi), random.uniform(0.2, 0.8)
+        direction, cut = random.uniform(0, 2 * math.pi), random.uniform(0.2, 0.8)
         radius = HOLE_RADIUS_A / pixel
-        across = (x - canvas[1] / 2) * math.cos(angle) + (y - canvas[0] / 2) * math.sin(angle)
-        along = (y - canvas[0] / 2) * math.cos(angle) - (x - canvas[1] / 2) * math.sin(angle)
+        across = (x - canvas[1] / 2) * math.cos(direction) + (y - canvas[0] / 2) * math.sin(direction)
+        along = (y - canvas[0] / 2) * math.cos(direction) - (x - canvas[1] / 2) * math.sin(direction)
         edge = cut * min(parameters.width, parameters.height) / 2
         beyond = (np.hypot(across - edge + radius, along) - radius) * pixel / 10
         film = (parameters.carbon_thickness_A / (1 + np.exp(-np.clip(beyond, -50, 50)))).astype(np.float32)
@@ -155,5 +155,9 @@ def obstacles(
         )
         potential = potential + film * CARBON_POTENTIAL_V + grain * (film / parameters.carbon_thickness_A)
         transmission = transmission * np.exp(-film / CARBON_FREE_PATH_A)
-        carbon = {"angle_degrees": math.degrees(angle), "distance_from_middle_px": edge, "hole_radius_A": HOLE_RADIUS_A}
+        carbon = {
+            "angle_degrees": math.degrees(direction),
+            "distance_from_middle_px": edge,
+            "hole_radius_A": HOLE_RADIUS_A,
+        }
     return potential.astype(np.float32), transmission.astype(np.float32), {"blobs": listed, "carbon": carbon}

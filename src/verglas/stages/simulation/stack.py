@@ -7,21 +7,27 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from verglas.formats import MrcStackWriter, OpticsGroup, ParticleTable, write_particles
 from verglas.kernels.simulation_random import fill_normals
 from verglas.stages.simulation.atoms import read_atoms
 from verglas.stages.simulation.optics import Defocus, Microscope
-from verglas.stages.simulation.output import Progress, optics_block, star_block, write_json, write_whole
+from verglas.stages.simulation.output import Progress, with_optics, write_json
 from verglas.stages.simulation.parameters import SpecimenParameters, StackParameters
 from verglas.stages.simulation.poses import Orientations, choose_class, micrograph_defocus, rotation_matrix
 from verglas.stages.simulation.projection import Projector
 from verglas.stages.simulation.random import generator, kernel_key
 
+STACK_NAME = "particles.mrcs"
+POSE_COLUMNS = (
+    "rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A", "defocus_u_A", "defocus_v_A", "defocus_angle_deg",
+    "class_number",
+)  # fmt: skip
+CHUNK = 64  # images in memory at once
 IMAGES_FOR_SCALE = 32
 COLOUR_CORNER_A = 30.0  # coloured noise falls off beyond this resolution
 
@@ -35,9 +41,7 @@ class StackResult:
     stack, star, report
         Images (.mrcs), truth (RELION 3.1 star) and ``report.json``.
     truth
-        Truth as arrays of one value a particle: ``rot``, ``tilt``, ``psi`` (degrees), ``origin_x_A``, ``origin_y_A``
-        (the shift to apply), ``defocus_u_A``, ``defocus_v_A``, ``defocus_angle`` (degrees), ``class_number`` (from 1),
-        ``micrograph`` (from 0).
+        Poses, shifts, defocus and class of each particle.
     signal_scale
         Factor from relative contrast to the written values (whose noise has variance 1).
     radius_A
@@ -47,7 +51,7 @@ class StackResult:
     stack: Path
     star: Path
     report: Path
-    truth: dict[str, NDArray[Any]]
+    truth: ParticleTable
     signal_scale: float
     radius_A: float
 
@@ -81,10 +85,10 @@ def projectors(
     ]
 
 
-def draw_truth(parameters: StackParameters) -> dict[str, NDArray[Any]]:
+def draw_truth(parameters: StackParameters) -> ParticleTable:
     """Return the truth table of a stack; each particle's row depends on the seed and its index alone."""
     orientations = Orientations(parameters, parameters.seed)
-    rows = []
+    rows, names = [], []
     for i in range(parameters.particles):
         micrograph = i // parameters.particles_per_micrograph
         random = generator(parameters.seed, "shift", i)
@@ -92,13 +96,15 @@ def draw_truth(parameters: StackParameters) -> dict[str, NDArray[Any]]:
         height = parameters.height_spread_A * float(random.uniform(-1, 1))
         defocus = micrograph_defocus(parameters, parameters.seed, micrograph).moved(-height)
         shape = choose_class(parameters, parameters.seed, i)
-        rows.append((*orientations.draw(i), *shift, defocus.u_A, defocus.v_A, defocus.angle_degrees, shape, micrograph))
-    columns = np.array(rows, dtype=float).T
-    names = ("rot", "tilt", "psi", "origin_x_A", "origin_y_A", "defocus_u_A", "defocus_v_A", "defocus_angle")
-    truth: dict[str, NDArray[Any]] = dict(zip(names, columns[:8], strict=True))
-    truth["class_number"] = columns[8].astype(int) + 1
-    truth["micrograph"] = columns[9].astype(int)
-    return truth
+        rows.append((*orientations.draw(i), *shift, defocus.u_A, defocus.v_A, defocus.angle_degrees, shape + 1))
+        names.append(f"simulated_{micrograph + 1:05d}.mrc")
+    columns = dict(zip(POSE_COLUMNS, np.array(rows, dtype=float).T, strict=True))
+    table = ParticleTable.empty(parameters.particles, columns)
+    table["position"] = table["image_section"] = np.arange(1, parameters.particles + 1)
+    table.set_names("image_name", [STACK_NAME] * parameters.particles)
+    table.set_names("micrograph", names)
+    group = OpticsGroup(image_size_px=parameters.box, contrast_inverted=parameters.contrast_inverted)
+    return with_optics(table, parameters, group)
 
 
 def noise_filter(box: int, pixel_size_A: float, coloured: float) -> NDArray[np.float32]:
@@ -112,7 +118,7 @@ def noise_filter(box: int, pixel_size_A: float, coloured: float) -> NDArray[np.f
 class StackImages:
     """The images of a stack, each computed from the parameters and its index alone."""
 
-    def __init__(self, parameters: StackParameters, truth: dict[str, NDArray[Any]]) -> None:
+    def __init__(self, parameters: StackParameters, truth: ParticleTable) -> None:
         self.parameters, self.truth = parameters, truth
         box, pixel = parameters.box, parameters.pixel_size_A
         self.padded = box
@@ -143,11 +149,14 @@ class StackImages:
         """Return the noise-free image of particle ``i`` (relative contrast, or projected potential without CTF)."""
         p, truth = self.parameters, self.truth
         projector = self.projectors[int(truth["class_number"][i]) - 1]
-        rotation = rotation_matrix(truth["rot"][i], truth["tilt"][i], truth["psi"][i])
+        rotation = rotation_matrix(*(float(truth[name][i]) for name in ("rot_deg", "tilt_deg", "psi_deg")))
         offset = (-float(truth["origin_y_A"][i]), -float(truth["origin_x_A"][i]))
         if p.apply_ctf:
             defocus = Defocus(
-                truth["defocus_u_A"][i], truth["defocus_v_A"][i], truth["defocus_angle"][i], p.phase_shift_degrees
+                float(truth["defocus_u_A"][i]),
+                float(truth["defocus_v_A"][i]),
+                float(truth["defocus_angle_deg"][i]),
+                p.phase_shift_degrees,
             )
             spectrum = self.microscope.contrast(projector, rotation, offset, defocus)
             size = self.padded
@@ -175,29 +184,6 @@ class StackImages:
         return image + np.asarray(scipy.fft.irfft2(spectrum, image.shape), dtype=np.float32)
 
 
-def write_star(path: Path, parameters: StackParameters, truth: dict[str, NDArray[Any]], stack: str) -> None:
-    """Write the truth of a stack as a RELION 3.1 star file."""
-    n = len(truth["rot"])
-    columns = {
-        "rlnImageName": [f"{i + 1:06d}@{stack}" for i in range(n)],
-        "rlnMicrographName": [f"simulated_{m + 1:05d}.mrc" for m in truth["micrograph"]],
-        "rlnAngleRot": truth["rot"].tolist(),
-        "rlnAngleTilt": truth["tilt"].tolist(),
-        "rlnAnglePsi": truth["psi"].tolist(),
-        "rlnOriginXAngst": truth["origin_x_A"].tolist(),
-        "rlnOriginYAngst": truth["origin_y_A"].tolist(),
-        "rlnDefocusU": truth["defocus_u_A"].tolist(),
-        "rlnDefocusV": truth["defocus_v_A"].tolist(),
-        "rlnDefocusAngle": truth["defocus_angle"].tolist(),
-        "rlnPhaseShift": [float(parameters.phase_shift_degrees)] * n,
-        "rlnClassNumber": truth["class_number"].tolist(),
-        "rlnOpticsGroup": [1] * n,
-    }
-    write_whole(
-        path, "\n" + optics_block(parameters, box=parameters.box, kind="Image") + star_block("particles", columns)
-    )
-
-
 def simulate_stack(
     parameters: StackParameters,
     folder: str | Path,
@@ -223,38 +209,35 @@ def simulate_stack(
     StackResult
         Files and truth.
     """
-    import mrcfile
-
     started = time.perf_counter()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     truth = draw_truth(parameters)
     images = StackImages(parameters, truth)
     n, box = parameters.particles, parameters.box
-    stack, star = folder / "particles.mrcs", folder / "particles.star"
-    part = folder / "particles.mrcs.part"
-    with mrcfile.new_mmap(part, (n, box, box), mrc_mode=2, overwrite=True) as file:
-        file.set_image_stack()
-        file.voxel_size = parameters.pixel_size_A
-
-        def one(i: int) -> None:
-            file.data[i] = images.image(i)
-
-        with ThreadPoolExecutor(max(1, threads)) as pool:
-            for done, _ in enumerate(pool.map(one, range(n)), start=1):
+    stack, star = folder / STACK_NAME, folder / "particles.star"
+    with (
+        MrcStackWriter(stack, box, box, parameters.pixel_size_A) as writer,
+        ThreadPoolExecutor(max(1, threads)) as pool,
+    ):
+        for first in range(0, n, CHUNK):
+            for i, image in enumerate(pool.map(images.image, range(first, min(n, first + CHUNK))), start=first + 1):
+                writer.append(image)
                 if progress is not None:
-                    progress(done, n)
-        file.update_header_stats()
-    part.replace(stack)
-    write_star(star, parameters, truth, stack.name)
+                    progress(i, n)
+    write_particles(truth, star)
     report = folder / "report.json"
-    write_json(
-        report,
-        {
-            "kind": "stack", "parameters": parameters.model_dump(mode="json"), "particles": n,
-            "radius_A": images.radius_A, "signal_scale": images.scale, "noise_variance": 0 if parameters.snr is None else 1,
-            "particles_per_class": np.bincount(truth["class_number"] - 1, minlength=len(parameters.conformations)).tolist(),
-            "files": [stack.name, star.name], "seconds": round(time.perf_counter() - started, 2),
-        },
-    )  # fmt: skip
+    per_class = np.bincount(truth["class_number"] - 1, minlength=len(parameters.conformations))
+    content = {
+        "kind": "stack",
+        "parameters": parameters.model_dump(mode="json"),
+        "particles": n,
+        "radius_A": images.radius_A,
+        "signal_scale": images.scale,
+        "noise_variance": 0 if parameters.snr is None else 1,
+        "particles_per_class": per_class.tolist(),
+        "files": [stack.name, star.name],
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+    write_json(report, content)
     return StackResult(stack, star, report, truth, images.scale, images.radius_A)
