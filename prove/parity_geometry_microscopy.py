@@ -157,7 +157,8 @@ def euler_parity(folder: Path) -> dict[str, Any]:
     return {
         "angles": len(angles),
         "note": "exact projections of Gaussians turned by our matrices beside each program's projections of their map; "
-        "what is missing from 1 is interpolation (cisTEM's slices here are not padded); RELION's images with CTF have the opposite sign",
+        "what is missing from 1 is interpolation (cisTEM's slices here are not padded); "
+        "RELION's images with CTF have the opposite sign",
         **{
             name: {"lowest_correlation": float(c.min()), "mean_correlation": float(c.mean())}
             for name, c in found.items()
