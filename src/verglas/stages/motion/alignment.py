@@ -1,0 +1,244 @@
+"""Find the shift of every frame that brings the specimen into register.
+
+The frames' low-frequency transforms are aligned to the sum of all others: a search over a correlation map finds the
+drift to a few A, Newton steps on the correlation itself (its derivatives are sums over the same transforms, so no
+map and no interpolated peak are needed) finish it. Each step's path is smoothed by as much as its errors ask for.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from verglas.errors import InputError
+from verglas.kernels import movie as kernels
+from verglas.stages.motion.low_frequencies import LowFrequencies, phase_ramps
+from verglas.stages.motion.search import CoarseSearch
+from verglas.stages.motion.smoothing import smooth_path
+
+LEAST_SIGNIFICANCE = 6.0
+ROW_CHUNKS = 16
+
+
+@dataclass(frozen=True)
+class AlignmentSettings:
+    """What steers the alignment; lengths in A.
+
+    Attributes
+    ----------
+    min_shift_A
+        Shifts below this are not looked at in the first search, so that a fixed pattern does not hold the frames.
+    max_shift_A
+        How far one search looks.
+    b_factor_A2
+        Frequencies are weighted by exp(-B k^2 / 4).
+    mask_central_cross
+        Leave out the frequencies next to the axes, where detector stripes lie.
+    cross_half_width
+        Half-width of that cross, in frequencies.
+    termination_A
+        The rounds end when no frame moved further than this.
+    max_rounds
+        Newton rounds at most.
+    running_average
+        Odd number of frames that are aligned as one, around each frame.
+    smooth
+        Smooth the path by as much as its errors ask for.
+    """
+
+    min_shift_A: float = 2.0
+    max_shift_A: float = 40.0
+    b_factor_A2: float = 1500.0
+    mask_central_cross: bool = True
+    cross_half_width: int = 1
+    termination_A: float = 0.1
+    max_rounds: int = 10
+    running_average: int = 1
+    smooth: bool = True
+
+    def check(self) -> None:
+        """Raise `InputError` where a setting makes no sense."""
+        if not 0 <= self.min_shift_A < self.max_shift_A:
+            raise InputError(
+                f"The least shift ({self.min_shift_A:g} A) must be zero or more and below the largest "
+                f"({self.max_shift_A:g} A)."
+            )
+        if self.b_factor_A2 <= 0:
+            raise InputError(f"The B-factor must be above zero, not {self.b_factor_A2:g} A^2; 1500 suits most movies.")
+        if self.running_average < 1 or self.running_average % 2 == 0:
+            raise InputError(f"The running average takes an odd number of frames, not {self.running_average}.")
+        if self.termination_A <= 0 or self.max_rounds < 1 or self.cross_half_width < 0:
+            raise InputError("The alignment needs at least one round, a termination above zero and no negative width.")
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The shifts that were found.
+
+    Attributes
+    ----------
+    shifts_A
+        Shift to apply to each frame (x, y) in A, shape (frames, 2); zero at the middle frame.
+    errors_A
+        Estimated standard error of each frame's own measurement (x, y), before smoothing; infinite where there is none.
+    significance
+        Correlation of each frame with all others over what noise would give.
+    rounds
+        Newton rounds used.
+    converged
+        Whether the last round moved every frame by less than the termination.
+    found_signal
+        False where frames have nothing in common above noise; the shifts are then all zero.
+    smoothing
+        Inverse variance of the path's second differences in 1/A^2 (0: not smoothed).
+    """
+
+    shifts_A: np.ndarray
+    errors_A: np.ndarray
+    significance: np.ndarray
+    rounds: int
+    converged: bool
+    found_signal: bool
+    smoothing: float
+
+
+class Aligner:
+    """One alignment in progress: the low frequencies, and the threads that work on them."""
+
+    def __init__(self, low: LowFrequencies, usable: np.ndarray, settings: AlignmentSettings, threads: int) -> None:
+        self.low, self.settings = low, settings
+        self.frames = len(low.real)
+        self.scales = usable.astype(np.float64)
+        self.pool = ThreadPoolExecutor(threads)
+        self.angular_y = (2 * np.pi * low.frequency_y).astype(np.float32)
+        self.angular_x = (2 * np.pi * low.frequency_x).astype(np.float32)
+
+    def __enter__(self) -> Aligner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.pool.shutdown()
+
+    def window(self, frame: int, half: int) -> tuple[int, int]:
+        """Return the first of the frames that are aligned as one around a frame, and the first after them."""
+        return max(0, frame - half), min(self.frames, frame + half + 1)
+
+    def share(self, half: int) -> float:
+        """Return how much of a step to take: all frames move at once, each towards where the others were."""
+        used = float(self.scales.sum())
+        return max(used - (2 * half + 1), 1.0) / used
+
+    def shifted_total(self, shifts_A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the ramps that shift the frames, and real and imaginary parts of their sum."""
+        low = self.low
+        ramp_x, ramp_y = phase_ramps(shifts_A, low.frequency_y, low.frequency_x, self.scales)
+        total_re, total_im = np.empty(low.weight.shape, np.float32), np.empty(low.weight.shape, np.float32)
+        edges = np.linspace(0, len(low.rows), ROW_CHUNKS + 1).astype(int)
+
+        def rows(chunk: int) -> None:
+            kernels.shifted_total_rows(
+                low.real, low.imaginary, ramp_x, ramp_y, edges[chunk], edges[chunk + 1], total_re, total_im
+            )
+
+        list(self.pool.map(rows, range(ROW_CHUNKS)))
+        return ramp_x, ramp_y, total_re, total_im
+
+    def measure(self, shifts_A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Take one Newton step of every frame.
+
+        Returns
+        -------
+        steps_A : ndarray, shape (frames, 2)
+            Further shift (x, y).
+        variances_A2 : ndarray, shape (frames, 2)
+            Their variances by the frames' noise; infinite where the correlation has no maximum here.
+        significance : ndarray, shape (frames,)
+            Correlation over its standard deviation under noise.
+        """
+        low = self.low
+        ramp_x, ramp_y, total_re, total_im = self.shifted_total(shifts_A)
+        half = self.settings.running_average // 2
+
+        def one(frame: int) -> np.ndarray:
+            first, last = self.window(frame, half)
+            terms = np.empty(10)
+            kernels.newton_terms(
+                low.real, low.imaginary, ramp_x, ramp_y, first, last, total_re, total_im,
+                low.weight, self.angular_y, self.angular_x, terms,
+            )  # fmt: skip
+            return terms
+
+        all_terms = np.array(list(self.pool.map(one, range(self.frames))))
+        return self._steps(all_terms)
+
+    def _steps(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        steps, variances = np.zeros((self.frames, 2)), np.full((self.frames, 2), np.inf)
+        significance = np.zeros(self.frames)
+        share = self.share(self.settings.running_average // 2)
+        resolution_A = float(np.sqrt(self.settings.b_factor_A2) / 4.0)
+        for frame, term in enumerate(terms):
+            bend = np.array([[term[3], term[4]], [term[4], term[5]]])
+            noise = np.array([[term[7], term[8]], [term[8], term[9]]])
+            if term[6] <= 0 or self.scales[frame] == 0:
+                continue
+            significance[frame] = term[0] / np.sqrt(term[6])
+            curvatures, axes = np.linalg.eigh(bend)
+            if curvatures[0] <= 0.05 * curvatures[1] or curvatures[1] <= 0:
+                continue
+            inverse = axes @ np.diag(1 / curvatures) @ axes.T
+            step = inverse @ term[1:3]
+            steps[frame] = share * step * min(1.0, resolution_A / max(float(np.hypot(*step)), 1e-9))
+            variances[frame] = np.diag(inverse @ noise @ inverse)
+        return steps, variances, significance
+
+
+def align(low: LowFrequencies, usable: np.ndarray, settings: AlignmentSettings, threads: int = 1) -> Alignment:
+    """Find the shift of every frame.
+
+    Parameters
+    ----------
+    low
+        Low frequencies of all frames.
+    usable
+        Which frames hold an image, shape (frames,); the others get the shift of a smooth path through their neighbours.
+    settings
+        What steers the alignment.
+    threads
+        Number of threads; the result does not depend on it.
+
+    Raises
+    ------
+    InputError
+        If a setting makes no sense.
+
+    References
+    ----------
+    T. Grant, N. Grigorieff, eLife 4 (2015) e06980 (alignment to the sum of all other frames, B-factor, the search
+    that leaves out small shifts).
+    """
+    settings.check()
+    frames = len(usable)
+    shifts = np.zeros((frames, 2))
+    infinite = np.full((frames, 2), np.inf)
+    if int(usable.sum()) < 2:
+        return Alignment(shifts, infinite, np.zeros(frames), 0, True, False, 0.0)
+    middle = frames // 2
+    with Aligner(low, usable, settings, threads) as aligner:
+        half = settings.running_average // 2
+        shifts = CoarseSearch(low, usable, settings.max_shift_A, half, aligner.pool).path(settings.min_shift_A)
+        strength, converged, rounds = 0.0, False, 0
+        while rounds < settings.max_rounds and not converged:
+            rounds += 1
+            steps, variances, significance = aligner.measure(shifts)
+            target = shifts + steps
+            moved, strength = smooth_path(target, variances) if settings.smooth else (target, 0.0)
+            moved = moved - moved[middle]
+            largest = float(np.abs(moved - (shifts - shifts[middle])).max())
+            shifts = moved
+            converged = largest <= settings.termination_A
+    found = bool(np.median(significance[usable]) >= LEAST_SIGNIFICANCE)
+    if not found:
+        shifts = np.zeros((frames, 2))
+    return Alignment(shifts, np.sqrt(variances), significance, rounds, converged, found, strength)

@@ -1,0 +1,351 @@
+"""Align one movie: from the file of frames to the dose-weighted sum and what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from verglas.errors import FormatError, InputError
+from verglas.kernels import movie as kernels
+from verglas.microscopy.dose import frame_doses
+from verglas.stages.motion.alignment import Alignment, AlignmentSettings, align
+from verglas.stages.motion.budget import Estimate, plan_memory
+from verglas.stages.motion.frames import Corrections, FrameSource, FrameStatistics, FrameTransformer, run_frames
+from verglas.stages.motion.layout import Layout, plan_layout
+from verglas.stages.motion.low_frequencies import LowFrequencies, low_frequency_reach
+from verglas.stages.motion.pictures import amplitude_spectrum, scaled_copy
+from verglas.stages.motion.summation import Summation, dose_weights
+
+
+@dataclass(frozen=True)
+class SumSettings:
+    """What steers the sum of the aligned frames.
+
+    Attributes
+    ----------
+    voltage_kV
+        Acceleration voltage, for the dose filter.
+    pre_exposure_e_per_A2
+        Dose the specimen had received before the first frame.
+    dose_filter
+        Weight frames by radiation damage.
+    restore_noise_power
+        Keep the sum's noise white under the dose filter.
+    first_frame, last_frame
+        Frames to sum, counted from 1; 0 as the last one means the movie's last. All frames are aligned.
+    output_pixel_size_A
+        Pixel size of the sum, reached by cropping transforms; None keeps the frames'.
+    """
+
+    voltage_kV: float = 300.0
+    pre_exposure_e_per_A2: float = 0.0
+    dose_filter: bool = True
+    restore_noise_power: bool = True
+    first_frame: int = 1
+    last_frame: int = 0
+    output_pixel_size_A: float | None = None
+
+    def summed(self, frames: int) -> np.ndarray:
+        """Return which of a movie's frames enter the sum.
+
+        Raises
+        ------
+        InputError
+            If the range is empty or reaches past the movie.
+        """
+        last = self.last_frame or frames
+        if not 1 <= self.first_frame <= last <= frames:
+            raise InputError(
+                f"Frames {self.first_frame} to {last} cannot be summed: the movie has {frames}. Count from 1; 0 as the "
+                "last frame means the end."
+            )
+        index = np.arange(1, frames + 1)
+        return (index >= self.first_frame) & (index <= last)
+
+
+@dataclass(frozen=True)
+class AlignedMovie:
+    """What the alignment of one movie gives.
+
+    Attributes
+    ----------
+    sum
+        Aligned, weighted sum, float32 ``[y, x]``, mean zero.
+    pixel_size_A
+        Its pixel size.
+    shifts_A
+        Shift to apply to each frame (x, y) in A, shape (frames, 2); zero at the middle frame.
+    dose_after_frame_e_per_A2
+        Accumulated dose at the end of each frame, shape (frames,).
+    spectrum
+        Amplitude spectrum of the sum, 512 x 512, origin in the middle, edges at the Nyquist frequency.
+    scaled
+        Copy of the sum with a longest side of at most 1200 pixels.
+    summed
+        Which frames are in the sum, shape (frames,).
+    statistics
+        Mean, standard deviation and outliers of each frame.
+    alignment
+        How the shifts were found.
+    estimate
+        The memory, disk and time that were foreseen.
+    """
+
+    sum: np.ndarray
+    pixel_size_A: float
+    shifts_A: np.ndarray
+    dose_after_frame_e_per_A2: np.ndarray
+    spectrum: np.ndarray
+    scaled: np.ndarray
+    summed: np.ndarray
+    statistics: FrameStatistics
+    alignment: Alignment
+    estimate: Estimate
+
+    @property
+    def edge_A(self) -> float:
+        """Width of the rim in A where, for the shifts, not every frame holds its own image."""
+        return float(np.abs(self.shifts_A[self.summed]).max(initial=0.0))
+
+
+def open_source(movie: FrameSource | str | PathLike[str]) -> FrameSource:
+    """Return a movie that is ready to be read: a file is opened, anything else passes."""
+    if isinstance(movie, str | PathLike):
+        from verglas.formats.movies import open_movie
+
+        return open_movie(Path(movie))
+    return movie
+
+
+def estimate(
+    movie: FrameSource | str | PathLike[str],
+    *,
+    pixel_size_A: float,
+    alignment: AlignmentSettings | None = None,
+    output_pixel_size_A: float | None = None,
+    references: int = 0,
+    threads: int = 1,
+    memory_bytes: int | None = None,
+) -> Estimate:
+    """Say what aligning a movie will take, without reading a frame.
+
+    Parameters
+    ----------
+    movie, pixel_size_A, alignment, output_pixel_size_A, threads, memory_bytes
+        As for `align_movie`.
+    references
+        Number of detector references (gain, dark) that will be given.
+
+    Raises
+    ------
+    ResourceError
+        If the movie cannot be aligned in the memory that is allowed.
+    """
+    source = open_source(movie)
+    layout = plan_layout((source.n_y, source.n_x), pixel_size_A, output_pixel_size_A)
+    return _plan(source, layout, alignment or AlignmentSettings(), references, threads, memory_bytes)
+
+
+def _plan(
+    source: FrameSource, layout: Layout, settings: AlignmentSettings, references: int, threads: int, memory: int | None
+) -> Estimate:
+    reach_y, reach_x = low_frequency_reach(layout, settings.b_factor_A2)
+    return plan_memory(
+        layout, (2 * reach_y + 1, reach_x + 1), source.n_frames, source.dtype.itemsize, references, threads, memory
+    )
+
+
+def align_movie(
+    movie: FrameSource | str | PathLike[str],
+    *,
+    pixel_size_A: float,
+    dose_per_frame_e_per_A2: float = 0.0,
+    gain: np.ndarray | None = None,
+    dark: np.ndarray | None = None,
+    outlier_sigmas: float = 12.0,
+    alignment: AlignmentSettings | None = None,
+    summation: SumSettings | None = None,
+    threads: int = 1,
+    memory_bytes: int | None = None,
+    progress: Callable[[], None] | None = None,
+) -> AlignedMovie:
+    """Align the whole frames of a movie and sum them, weighted for radiation damage.
+
+    Parameters
+    ----------
+    movie
+        File of frames, or an opened movie, or `ArrayMovie`.
+    pixel_size_A
+        Pixel size of the frames in A.
+    dose_per_frame_e_per_A2
+        Dose of one frame in e/A^2; needed for the dose filter.
+    gain, dark
+        Detector references of a frame's shape: ``(raw - dark) * gain``.
+    outlier_sigmas
+        Pixels further than this many standard deviations from the frame's mean become the mean.
+    alignment
+        What steers the alignment.
+    summation
+        What steers the sum.
+    threads
+        Number of threads; the result does not depend on it.
+    memory_bytes
+        Memory that may be used; None takes what holding every frame's transform needs. With less, frames are decoded
+        twice.
+    progress
+        Called after each frame that was transformed; it may raise to stop the work.
+
+    Returns
+    -------
+    AlignedMovie
+
+    Raises
+    ------
+    InputError
+        If a parameter makes no sense or a reference does not fit.
+    FormatError
+        If no frame of the movie holds an image, or the file is damaged.
+    ResourceError
+        If the memory does not suffice.
+
+    Examples
+    --------
+    >>> from verglas.stages.motion import align_movie
+    >>> aligned = align_movie("movie.tif", pixel_size_A=0.83, dose_per_frame_e_per_A2=1.2, threads=4)  # doctest: +SKIP
+    >>> aligned.shifts_A[:, 0]  # doctest: +SKIP
+
+    References
+    ----------
+    T. Grant, N. Grigorieff, "Measuring the optimal exposure for single particle cryo-EM using a 2.6 A reconstruction
+    of rotavirus VP6", eLife 4 (2015) e06980.
+    """
+    settings, sums = alignment or AlignmentSettings(), summation or SumSettings()
+    settings.check()
+    source = open_source(movie)
+    layout = plan_layout((source.n_y, source.n_x), pixel_size_A, sums.output_pixel_size_A)
+    in_range = sums.summed(source.n_frames)
+    if sums.dose_filter and not dose_per_frame_e_per_A2 > 0:
+        raise InputError("The dose filter needs the dose of a frame, above zero; give it or switch the filter off.")
+    references = sum(reference is not None for reference in (gain, dark))
+    plan = _plan(source, layout, settings, references, threads, memory_bytes)
+    reader = MovieReading(source, layout, Corrections(gain, dark, outlier_sigmas), settings, plan, threads, progress)
+    reader.first_pass()
+    usable = reader.statistics.usable()
+    if not usable.any():
+        raise FormatError(
+            str(movie), "no frame holds an image: all are constant or not finite.", "Leave this movie out."
+        )
+    found = align(reader.low, usable, settings, threads)
+    reader.forget_low()
+    summed = in_range & usable
+    if not summed.any():
+        raise InputError("None of the frames to sum holds an image; choose other frames.")
+    weights = dose_weights(
+        layout, summed,
+        dose_per_frame_e_per_A2=dose_per_frame_e_per_A2, pre_exposure_e_per_A2=sums.pre_exposure_e_per_A2,
+        voltage_kV=sums.voltage_kV, dose_filter=sums.dose_filter, restore_noise_power=sums.restore_noise_power,
+    )  # fmt: skip
+    total = Summation(layout, found.shifts_A, np.where(summed, 1.0 / reader.scales(), 0.0), weights)
+    reader.add_to(total)
+    image = total.image(threads)
+    doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
+    return AlignedMovie(
+        image, layout.output_pixel_size_A, found.shifts_A, doses, amplitude_spectrum(total.total, layout.stored),
+        scaled_copy(total.total, layout.stored, layout.output), summed, reader.statistics, found, plan,
+    )  # fmt: skip
+
+
+class MovieReading:
+    """The frames of one movie on their way to the sum: all held at once, or read a second time in blocks."""
+
+    def __init__(
+        self,
+        source: FrameSource,
+        layout: Layout,
+        corrections: Corrections,
+        settings: AlignmentSettings,
+        plan: Estimate,
+        threads: int,
+        progress: Callable[[], None] | None,
+    ) -> None:
+        frames = source.n_frames
+        self.source, self.layout, self.corrections = source, layout, corrections
+        self.plan, self.threads, self.progress = plan, threads, progress
+        self.low = LowFrequencies(
+            layout, frames, settings.b_factor_A2, settings.cross_half_width if settings.mask_central_cross else None
+        )
+        self.statistics = FrameStatistics(np.zeros(frames), np.zeros(frames), np.zeros(frames, np.int64))
+        self._rows = layout.source_rows()
+        held = (plan.frames_at_once, layout.stored[0], layout.stored[1] // 2 + 1)
+        self._real, self._imaginary = np.empty(held, np.uint16), np.empty(held, np.uint16)
+
+    def scales(self) -> np.ndarray:
+        """Return the factor that brings each frame's transform to order one, shape (frames,)."""
+        sd = np.where(self.statistics.sd > 0, self.statistics.sd, 1.0)
+        return np.asarray(1.0 / (sd * np.sqrt(np.prod(self.layout.padded))))
+
+    def _store(self, transformer: FrameTransformer, frame: int, slot: int, *, first: bool) -> None:
+        """Transform one frame into a slot; on the first pass keep statistics and low frequencies too."""
+        scale = np.float32(0)
+
+        def begin(mean: float, sd: float) -> None:
+            nonlocal scale
+            known = np.isfinite(mean) and np.isfinite(sd) and sd > 0
+            scale = np.float32(1.0 / (sd * np.sqrt(np.prod(self.layout.padded)))) if known else np.float32(0)
+
+        def use(block: np.ndarray, first_column: int) -> None:
+            if slot >= 0:
+                kernels.store_columns(
+                    block, self._rows, first_column, scale, self._real[slot], self._imaginary[slot]
+                )  # fmt: skip
+
+        def finish(transform: np.ndarray) -> None:
+            if first:
+                self.low.keep(frame, transform, float(scale))
+
+        mean, sd, outliers = transformer.transform(frame, begin, use, finish)
+        if first:
+            self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
+            self.statistics.outliers[frame] = outliers
+        if self.progress is not None:
+            self.progress()
+
+    def _transformer(self, columns: int) -> FrameTransformer:
+        return FrameTransformer(self.source, self.layout, self.corrections, columns)
+
+    def first_pass(self) -> None:
+        """Read every frame; keep its low frequencies, and its whole transform where all of them fit."""
+        holds_all = self.plan.passes == 1
+        stored_columns = self.layout.stored[1] // 2 + 1
+        transformer = self._transformer(stored_columns if holds_all else self.low.columns)
+
+        def one(frame: int) -> None:
+            self._store(transformer, frame, frame if holds_all else -1, first=True)
+
+        run_frames(self.threads, one, range(self.source.n_frames))
+
+    def forget_low(self) -> None:
+        """Free the low frequencies, which only the alignment needs."""
+        del self.low
+
+    def add_to(self, total: Summation) -> None:
+        """Add every frame to the sum, reading them again where they were not held."""
+        frames, at_once = self.source.n_frames, self.plan.frames_at_once
+        with ThreadPoolExecutor(self.threads) as pool:
+            if self.plan.passes == 1:
+                total.add(self._real, self._imaginary, 0, pool)
+                return
+            transformer = self._transformer(self.layout.stored[1] // 2 + 1)
+            for first in range(0, frames, at_once):
+                count = min(at_once, frames - first)
+
+                def one(frame: int, first: int = first) -> None:
+                    self._store(transformer, frame, frame - first, first=False)
+
+                run_frames(self.threads, one, range(first, first + count))
+                total.add(self._real[:count], self._imaginary[:count], first, pool)
