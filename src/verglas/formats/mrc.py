@@ -190,9 +190,10 @@ class MrcStackWriter:
             self._file.write(np.ascontiguousarray(stored, self.dtype.newbyteorder("<")).data)
             self._lowest = min(self._lowest, float(stored.min()))
             self._highest = max(self._highest, float(stored.max()))
-            values = stored if stored.dtype == np.float32 else stored.astype(np.float32)
-            self._sum += float(values.sum(dtype=np.float64))
-            self._sum_of_squares += float(np.einsum("yx,yx->", values, values, dtype=np.float64))
+            for row in range(0, self.n_y, 64):  # few rows at a time stay in the cache as float64
+                values = stored[row : row + 64].astype(np.float64)
+                self._sum += float(values.sum())
+                self._sum_of_squares += float(np.einsum("yx,yx->", values, values))
             self.n_sections += 1
 
     def close(self) -> None:

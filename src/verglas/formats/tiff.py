@@ -197,7 +197,7 @@ def _decode_segment(raw: bytes | bytearray, page: TiffPage, height: int, width: 
         content: Any = raw
     else:
         decode = {
-            "lzw": imagecodecs.lzw_decode, "deflate": imagecodecs.zlib_decode,
+            "lzw": imagecodecs.lzw_decode, "deflate": imagecodecs.deflate_decode,
             "zstd": imagecodecs.zstd_decode, "packbits": imagecodecs.packbits_decode,
         }[method]  # fmt: skip
         content = decode(raw, out=bytearray(n_bytes))

@@ -81,7 +81,7 @@ def _encoder(compression: Compression) -> Callable[[bytes], bytes | bytearray]:
     import imagecodecs
 
     encoders: dict[Compression, Callable[[bytes], bytes | bytearray]] = {
-        None: bytes, "lzw": imagecodecs.lzw_encode, "deflate": imagecodecs.zlib_encode, "zstd": imagecodecs.zstd_encode,
+        None: bytes, "lzw": imagecodecs.lzw_encode, "deflate": imagecodecs.deflate_encode, "zstd": imagecodecs.zstd_encode,
     }  # fmt: skip
     return encoders[compression]
 
