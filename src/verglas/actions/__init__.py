@@ -9,10 +9,11 @@ if TYPE_CHECKING:
     from verglas.actions.declaration import Action, ActionParameters, Input, field
     from verglas.actions.launch import Prepared, prepare
     from verglas.actions.python_face import project_run
-    from verglas.actions.registry import ACTIONS, load_action
+    from verglas.actions.registry import load_action
+    from verglas.actions.table import ACTIONS
 
 _HOMES = {
-    "ACTIONS": "registry",
+    "ACTIONS": "table",
     "Action": "declaration",
     "ActionParameters": "declaration",
     "Input": "declaration",

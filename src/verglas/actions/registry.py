@@ -1,22 +1,13 @@
-"""The table of all actions: name -> where it is declared and its summary, without importing any."""
+"""Find an action by its name, importing only that one."""
 
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple, cast
+from typing import cast
 
 from verglas.actions.declaration import Action
+from verglas.actions.table import ACTIONS
 from verglas.errors import InputError
-
-
-class Declared(NamedTuple):
-    """Where an action is declared (``module:Class``) and its one-line summary, equal to the one in the class."""
-
-    entry: str
-    summary: str
-
-
-ACTIONS: dict[str, Declared] = {}
 
 
 def load_action(name: str) -> type[Action]:

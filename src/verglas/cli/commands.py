@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from verglas.actions.table import ACTIONS
+
 
 class Entry(NamedTuple):
     """One command: ``module:attribute`` and its summary; a factory is called with the command's name."""
@@ -42,6 +44,16 @@ SECTIONS: tuple[Section, ...] = (
             "history": Entry("verglas.cli.project_commands:history", "Show what was done, by whom and when."),
             "trash": Entry("verglas.cli.edit_commands:trash", "Put assets into the trash and bring them back."),
             "project": Entry("verglas.cli.edit_commands:project_group", "Info, rebuild, relink, notes, disk use."),
+        },
+    ),
+    Section(
+        "Processing",
+        {name: Entry("verglas.cli.actions:action_command", made.summary, True) for name, made in ACTIONS.items()},
+    ),
+    Section(
+        "Jobs",
+        {
+            "jobs": Entry("verglas.cli.jobs:jobs", "List, show, follow, cancel, pause, resume and clone jobs."),
         },
     ),
     Section(

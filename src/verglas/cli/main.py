@@ -30,7 +30,7 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section from the table alone, without importing any."""
-        for section in SECTIONS:
+        for section in filter(lambda one: one.commands, SECTIONS):
             with formatter.section(section.title):
                 formatter.write_dl([(name, COMMANDS[name].summary) for name in section.commands])
 

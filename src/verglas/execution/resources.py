@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -143,8 +145,7 @@ def check_device(device: str) -> None:
     if device not in {"cpu", "cuda"}:
         raise InputError(f"There is no device {device!r}; choose cpu or cuda.")
     if device == "cuda":
-        from numba import cuda
-
+        cuda: Any = importlib.import_module("numba.cuda")
         if not cuda.is_available():
             raise DeviceError(
                 "No CUDA device is to be found here; `verglas doctor` says more, --device cpu does without."

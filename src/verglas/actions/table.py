@@ -1,0 +1,15 @@
+"""The table of all actions: name -> where it is declared and its summary; importing it imports nothing else."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Declared(NamedTuple):
+    """Where an action is declared (``module:Class``) and its one-line summary, equal to the one in the class."""
+
+    entry: str
+    summary: str
+
+
+ACTIONS: dict[str, Declared] = {}
