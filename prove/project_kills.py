@@ -23,6 +23,8 @@ import random, sys
 from tests.project.conftest import movie
 from verglas.project import Project
 folder, tag = sys.argv[1:]
+sys.stdout.write("ready\\n")
+sys.stdout.flush()
 dice = random.Random(tag)
 for number in range(10**6):
     with Project.open(folder, "rw") as project:
@@ -90,8 +92,11 @@ def main() -> None:
                 )
                 for name in "ab"
             ]
-            time.sleep(dice.uniform(0.4, 1.2))
+            for writer in writers:
+                assert writer.stdout is not None and writer.stdout.readline() == "ready\n"
+            time.sleep(dice.uniform(0.0, 0.8))
             for writer in dice.sample(writers, 2):
+                time.sleep(dice.uniform(0.0, 0.1))
                 writer.kill()
                 confirmed += writer.communicate()[0].splitlines()
         figures = {"kills": KILLS, "writers_at_a_time": 2, "results_made": made, **check(folder, confirmed)}

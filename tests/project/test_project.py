@@ -77,6 +77,8 @@ def random_edit(project: Project, dice: random.Random, step: int) -> None:
         lambda: project.edit({"edit": "note.remove", "note": dice.randint(1, 5)}),
         lambda: project.edit({"edit": "trash.add", "items": [{"kind": kind, "id": pick(kind)}]}),
         lambda: project.edit({"edit": "trash.restore", "trash": dice.randint(1, 4)}),
+        lambda: project.edit({"edit": "trash.empty", "trash": dice.randint(1, 9)}),
+        lambda: project.edit({"edit": "trash.add", "items": [{"kind": "job", "id": dice.randint(1, 4)}]}),
         lambda: project.edit({"edit": "result.activate", "result": dice.randint(1, 9)}),
         lambda: make_job(project.folder, sorted({pick("movie"), pick("movie")})),
         project.take_in,
@@ -92,7 +94,7 @@ def test_a_rebuilt_database_equals_the_live_one(
     dice = random.Random(seed)
     with Project.create(tmp_path / "p") as project:
         add_movies(project, 3)
-        for step in range(60):
+        for step in range(120):
             random_edit(project, dice, step)
         project.take_in()
         assert len(project.history()) > 25
@@ -160,3 +162,25 @@ def test_trash_takes_files_along_and_restores_everything(project: Project) -> No
     project.edit({"edit": "trash.restore", "trash": number})
     assert (project.asset("image", 1), project.results("movie", 1)) == before
     assert project.count("image", group="g") == 2 and (project.folder / before[0]["path"]).exists()
+
+
+def test_a_job_goes_into_the_trash_without_its_results_and_the_trash_can_be_emptied(project: Project) -> None:
+    add_movies(project, 2)
+    job = make_job(project.folder, [1, 2])
+    with pytest.raises(NotFoundError, match="has not ended"):
+        project.edit({"edit": "trash.add", "items": [{"kind": "job", "id": 1}]})
+    project.take_in()
+    project.edit({"edit": "trash.add", "items": [{"kind": "job", "id": 1}]})
+    assert not job.path.exists() and project.count("image") == 2
+    assert project.totals()["jobs"] == 1, "its CPU hours stay counted"
+    project.edit({"edit": "trash.restore", "trash": 1})
+    assert job.events_path.exists() and project.take_in()["results"] == 0
+    project.edit({"edit": "trash.add", "items": [{"kind": "image", "id": 2}]})
+    project.edit({"edit": "trash.empty", "trash": 2})
+    assert project.trash() == [] and not (project.layout.trash / "000002").exists()
+    with pytest.raises(NotFoundError, match="trash"):
+        project.edit({"edit": "trash.restore", "trash": 2})
+    make_job(project.folder, [2])
+    project.take_in()
+    new = project.assets("image")[-1]
+    assert (new["id"], new["path"]) == (3, "Assets/Images/m1_2_1.mrc"), "no number and no name of a file comes twice"

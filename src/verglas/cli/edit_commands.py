@@ -102,7 +102,7 @@ _with_members("leave", "Take assets out of a group.")
 
 @click.group()
 def trash() -> None:
-    """The trash: list, add, restore."""
+    """The trash: list, add, job, restore, empty."""
 
 
 @trash.command(name="list")
@@ -141,6 +141,25 @@ def add_trash(kind: str, assets: tuple[int, ...], project_folder: Path | None, a
 def restore(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Bring back what lies in the trash under NUMBER, with everything."""
     _edit(project_folder, as_json, {"edit": "trash.restore", "trash": number}, "Restored.")
+
+
+@trash.command()
+@click.argument("number", type=int)
+@project_option
+@json_option
+def empty(number: int, project_folder: Path | None, as_json: bool) -> None:
+    """Delete for good what lies in the trash under NUMBER."""
+    _edit(project_folder, as_json, {"edit": "trash.empty", "trash": number}, "Deleted for good.")
+
+
+@trash.command()
+@click.argument("number", type=int)
+@project_option
+@json_option
+def job(number: int, project_folder: Path | None, as_json: bool) -> None:
+    """Put the folder of job NUMBER, which has ended, into the trash; its results stay."""
+    request = {"edit": "trash.add", "items": [{"kind": "job", "id": number}]}
+    _edit(project_folder, as_json, request, f"Job {number} is in the trash; `verglas trash restore` undoes it.")
 
 
 @click.group(name="project")

@@ -99,6 +99,12 @@ def _request(
     if event.of is None or event.of.kind != kind.of_kind:
         problems.append(f"job {job.number}: {event.key} does not say which {kind.of_kind} it belongs to.")
         return None
+    unknown = sorted(set(event.files) - set(kind.folders))
+    if unknown:
+        problems.append(
+            f"job {job.number}: {event.key} has a file {unknown[0]!r}, which {event.kind} has no place for."
+        )
+        return None
     table = table_of(kind.of_kind)
     if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (event.of.id,)).fetchone() is None:
         raise NotFoundError(f"{event.key} belongs to {kind.of_kind} {event.of.id}, which is not in this project.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from verglas.execution.durable import write_whole
 
 LETTER = ".letter.json"
 ANSWER = ".answer.json"
+ANSWER_KEPT_SECONDS = 86_400
 
 
 def post(mailbox: Path, request: dict[str, Any]) -> str:
@@ -35,6 +37,14 @@ def answer(mailbox: Path, name: str, content: dict[str, Any]) -> None:
     """Answer a letter and take it out of the box."""
     write_whole(mailbox / f"{name}{ANSWER}", json.dumps(content).encode())
     (mailbox / f"{name}{LETTER}").unlink(missing_ok=True)
+
+
+def remove_old_answers(mailbox: Path) -> None:
+    """Remove answers that nobody fetched for a day: their senders are dead."""
+    for path in mailbox.glob(f"*{ANSWER}"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ANSWER_KEPT_SECONDS:
+                path.unlink()
 
 
 def error_content(error: errors.VerglasError) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Project:
                 ownership.release()
                 raise
             self._connection = self._store.connection
+            mailbox.remove_old_answers(layout.mailbox)
             self._server = threading.Thread(target=self._serve, name="verglas-mailbox", daemon=True)
             self._server.start()
         else:
@@ -169,20 +170,20 @@ class Project:
     @staticmethod
     def _lags(layout: Layout, file: ProjectFile) -> bool:
         """Tell whether the database misses lines of the journal and nobody is there to bring it up to date."""
-        database = layout.database(file)
-        if current_owner(layout.hidden) is None or not database.exists():
-            try:
-                connection = connect(database, write=False)
-            except ProjectError:
-                return not database.exists()
-            try:
-                size = layout.journal.stat().st_size if layout.journal.exists() else 0
-                return applied(connection)[1] != size
-            except sqlite3.Error:
-                return True
-            finally:
-                connection.close()
-        return not current_is_alive(layout)
+        try:
+            connection = connect(layout.database(file), write=False)
+        except ProjectError:
+            return not layout.database(file).exists()
+        try:
+            size = layout.journal.stat().st_size if layout.journal.exists() else 0
+            if applied(connection)[1] == size:
+                return False
+        except sqlite3.Error:
+            return True
+        finally:
+            connection.close()
+        owner = current_owner(layout.hidden)
+        return owner is None or not owner.lives()
 
     @property
     def folder(self) -> Path:
@@ -250,7 +251,13 @@ class Project:
             return self._store.commit(request)
 
     def _edit_through_owner(self, request: Record) -> Line:
-        letter = mailbox.post(self.layout.mailbox, request)
+        try:
+            letter = mailbox.post(self.layout.mailbox, request)
+        except OSError as error:
+            raise ProjectError(
+                f"{self.layout.mailbox} cannot be written ({error}). Nothing was changed. "
+                "Ask the project's owner for the right to write there, or free some space."
+            ) from error
         last_look = time.monotonic()
         while True:
             line = mailbox.read_answer(self.layout.mailbox, letter)
@@ -405,12 +412,6 @@ class Project:
         parts = {name: folder_bytes(self.folder / name) for name in ("Assets", "Jobs", "Scratch", "Trash")}
         jobs = {entry.name: folder_bytes(entry) for entry in sorted(self.layout.jobs.glob("[0-9]*-*"))}
         return {"folders": parts, "jobs": jobs, "database": self.layout.database(self.file).stat().st_size}
-
-
-def current_is_alive(layout: Layout) -> bool:
-    """Tell whether somebody owns a project and lives."""
-    owner = current_owner(layout.hidden)
-    return owner is not None and owner.lives()
 
 
 def folder_bytes(folder: Path) -> int:

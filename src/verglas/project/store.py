@@ -153,7 +153,13 @@ class Store:
     def _finish_last_moves(self) -> None:
         """Do the file moves of the last line again, in case its writer died between the database and the files."""
         row = self.connection.execute("SELECT edit FROM history ORDER BY n DESC LIMIT 1").fetchone()
-        if row is None or row["edit"] not in {"asset.import", "result.take-in", "trash.add", "trash.restore"}:
+        if row is None or row["edit"] not in {
+            "asset.import",
+            "result.take-in",
+            "trash.add",
+            "trash.restore",
+            "trash.empty",
+        }:
             return
         with self.layout.journal.open("rb") as stream:
             end = stream.seek(0, os.SEEK_END)
@@ -184,6 +190,8 @@ class Store:
                 with whole_file(target) as temporary:
                     shutil.copyfile(source, temporary)
                 source.unlink()
+        if line.get("delete"):
+            shutil.rmtree(self.layout.absolute(line["delete"]), ignore_errors=True)
         if line.get("folder"):
             self._write_ids(line["folder"], line["results"][0]["job"])
 
