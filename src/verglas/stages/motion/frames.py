@@ -96,13 +96,18 @@ class FrameStatistics:
     outliers: np.ndarray
 
     def usable(self) -> np.ndarray:
-        """Return which frames hold an image: finite, not constant, of a mean within a factor of three of the median."""
+        """Return which frames hold an image: finite, mean and spread within a factor of three of what is typical.
+
+        Means are not judged where the median is small beside the spread (background already subtracted).
+        """
         finite: np.ndarray = np.isfinite(self.mean) & np.isfinite(self.sd) & (self.sd > 0)
         if not finite.any():
             return finite
         typical = float(np.median(self.mean[finite]))
         if typical > 0 and float(np.median(self.sd[finite])) < 20 * typical:
             finite &= (self.mean > typical / 3) & (self.mean < typical * 3)
+        spread = float(np.median(self.sd[finite])) if finite.any() else 0.0
+        finite &= (self.sd > spread / 3) & (self.sd < spread * 3)
         return finite
 
 

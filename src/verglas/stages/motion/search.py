@@ -74,22 +74,26 @@ class CoarseSearch:
 
     def neighbours(self) -> np.ndarray:
         """Return the path summed up from the displacements of neighbouring groups of frames, shape (frames, 2)."""
-        group = max(1, self.frames // GROUPS)
+        good = np.flatnonzero(self.scales)
+        group = max(2, len(good) // GROUPS)
         peaks = PeakFinder(self.grid, self.step_A, 0.0, self.max_shift_A)
         ramps = phase_ramps(np.zeros((self.frames, 2)), self.frequency_y, self.frequency_x, self.scales)
 
-        def one(frame: int) -> tuple[float, float]:
-            """Return by how much frames from ``frame`` on must be moved against those before, a frame."""
-            first, last = max(0, frame - group), min(self.frames, frame + group)
-            both = slice(first, last)
-            total = [np.sum(part[both] * self.scales[both, None, None].astype(np.float32), axis=0)
-                     for part in (self.real, self.imaginary)]  # fmt: skip
-            x, y = self._peak(peaks, ramps, frame, last, (total[0], total[1]))
-            distance = 0.5 * (last - first)
-            return x / distance, y / distance
+        def one(place: int) -> tuple[float, float]:
+            """Return by how much, per frame, good frames from a place on must be moved against those before."""
+            before, after = good[max(0, place - group) : place], good[place : place + group]
+            total = (
+                self.real[before].sum(axis=0) + self.real[after].sum(axis=0),
+                self.imaginary[before].sum(axis=0) + self.imaginary[after].sum(axis=0),
+            )
+            x, y = self._peak(peaks, ramps, int(after[0]), int(after[-1]) + 1, total)
+            frames_apart = float(after.mean() - before.mean())
+            return x / frames_apart, y / frames_apart
 
-        steps = np.array([(0.0, 0.0), *self.pool.map(one, range(1, self.frames))])
-        return np.cumsum(steps, axis=0)
+        velocity = np.array(list(self.pool.map(one, range(1, len(good)))))
+        velocity = put_back_jumps(velocity, np.ones(len(velocity)))
+        path = np.concatenate([np.zeros((1, 2)), np.cumsum(velocity * np.diff(good)[:, None], axis=0)])
+        return np.stack([np.interp(np.arange(self.frames), good, path[:, axis]) for axis in (0, 1)], axis=1)
 
     def to_others(self, shifts_A: np.ndarray, least_A: float) -> np.ndarray:
         """Return for each frame the further shift (x, y) in A at which it correlates best with all others.
