@@ -34,8 +34,16 @@ def convert(source: Path, target: Path, to: str | None, passthrough: tuple[Path,
     table = read_particles(source, passthrough)
     package = write_particles(table, target, to or "")
     lost = not_carried(table, target) if target.suffix.lower() in {".par", ".cistem"} else []
+    notes = []
+    if lost:
+        notes.append(f"This format has no place for: {', '.join(lost)}.")
+    if package == "cistem" and target.suffix.lower() == ".star" and table["phase_shift_deg"].any():
+        notes.append(
+            "cisTEM writes phase shifts to its .star in radians but reads them as degrees: give it a .cistem file."
+        )
     if as_json:
         found = {
+            "notes": notes,
             "source": str(source),
             "target": str(target),
             "to": package,
@@ -45,5 +53,5 @@ def convert(source: Path, target: Path, to: str | None, passthrough: tuple[Path,
         click.echo(json.dumps(found))
         return
     click.echo(f"{target}: {len(table)} particles for {package}, {len(table.optics)} optics group(s).")
-    if lost:
-        click.echo(f"This format has no place for: {', '.join(lost)}.", err=True)
+    for note in notes:
+        click.echo(note, err=True)

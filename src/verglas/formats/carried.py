@@ -13,7 +13,7 @@ from verglas.errors import FormatError
 from verglas.formats.particle_table import COLUMNS, ParticleTable
 from verglas.formats.star import Column, Loop, TextColumn
 
-CARRIED_COLUMN = re.compile(r"verglasColumn_([fiub])(\d+)((?:x\d+)*)_(\d*)_?(.*)\Z")
+CARRIED_COLUMN = re.compile(r"verglasColumn_([fiub])(\d+)((?:x\d+)*)_(\d*)_(.+)\Z")
 
 
 def label_of(name: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from verglas.errors import FormatError, InputError
 from verglas.formats.atomic_write import write_whole
-from verglas.formats.carried import carry_extra, carry_known, known_column, take_carried
+from verglas.formats.carried import carry_extra, carry_known, label_of, names_with_blank, take_carried
 from verglas.formats.particle_table import OpticsGroup, ParticleTable
 from verglas.formats.star import Block, Column, Loop, PathLike, TextColumn, read_star, text_column, write_star
 from verglas.formats.units import scaled, to_degrees, to_radians
@@ -161,21 +161,17 @@ def write_cistem_star(table: ParticleTable, path: PathLike) -> None:
     for parameter in PARAMETERS:
         label = f"cisTEM{parameter.label}"
         if parameter.kind == "s":
-            column = known_column(table, parameter.column)
-            assert isinstance(column, TextColumn)
-            columns[label] = TextColumn(column.indices, [*table.names, ""])
+            columns[label] = TextColumn(names_with_blank(table, parameter.column), [*table.names, ""])
         else:
             columns[label] = cistem_values(table, parameter)
-    carried = carry_known(table, ("image_section",)) if image_section_is_lost(table) else {}
+    carried: dict[str, Column] = {}
+    for column in ("position", "image_section"):
+        if not np.array_equal(columns["cisTEMPositionInStack"], table[column]):
+            carried[label_of(column)] = table[column]
     if not np.array_equal(coordinate_pixel_size_A(table), table["pixel_size_A"]) or not table["pixel_size_A"].all():
         carried |= carry_known(table, ("coordinate_x_px", "coordinate_y_px"))
     block = Block("", loops=[Loop(columns | carried | carry_extra(table, "cisTEM"))])
     write_star(path, [block], "Written by verglas", quote_all=True)
-
-
-def image_section_is_lost(table: ParticleTable) -> bool:
-    """Whether the position in the stack does not say the section of the image."""
-    return bool(table["position"].any()) and not np.array_equal(table["position"], table["image_section"])
 
 
 def read_cistem_binary(path: PathLike) -> ParticleTable:

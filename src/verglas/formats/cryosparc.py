@@ -42,6 +42,7 @@ CARRIED = (
     *("image_shift_x", "image_shift_y", "particle_group", "active", "occupancy", "log_likelihood", "sigma", "score"),
     *("score_change", "pre_exposure", "total_exposure", "half_set", "class_number", "origin_x_A", "origin_y_A"),
 )
+PATH_MARKED = "verglas/path_marked"
 HANDLED = frozenset(("rot_deg", "tilt_deg", "psi_deg", "half_set", "class_number", "origin_x_A", "origin_y_A"))
 
 
@@ -83,7 +84,7 @@ def read_cryosparc(path: PathLike, passthrough: Sequence[PathLike] = ()) -> Part
         paths = decoded(name, fields["blob/path"])
         table.set_names("image_name", [word.removeprefix(">") for word in paths])
         if any(word.startswith(">") for word in paths):
-            kept["verglas/path_marked"] = np.array([word.startswith(">") for word in paths], np.int64)
+            kept[PATH_MARKED] = np.array([word.startswith(">") for word in paths], np.int64)
     if "blob/idx" in fields:
         table["image_section"] = whole(name, "blob/idx", fields["blob/idx"]) + 1
     read_location(name, table, fields)
@@ -93,32 +94,25 @@ def read_cryosparc(path: PathLike, passthrough: Sequence[PathLike] = ()) -> Part
         tilt_A = finite(name, "ctf/tilt_A", fields["ctf/tilt_A"], (2,))
         sine = np.clip(tilt_A / (table["spherical_aberration_mm"][:, None] * 1e7), -1, 1)
         table["beam_tilt_x_mrad"], table["beam_tilt_y_mrad"] = 1e3 * np.arcsin(sine.T)
-    text = {field: values for field, values in kept.items() if values.dtype.kind in "SU"}
-    table.add_columns({field: values for field, values in kept.items() if field not in text and field not in COLUMNS})
     for field, values in kept.items():
         column = field.removeprefix("verglas/")
-        if field.startswith("verglas/") and column in CARRIED:
-            if table.is_text(column):
-                table.set_names(column, decoded(name, values))
-            else:
-                table[column] = finite(name, field, values)
-    drop = [f"verglas/{column}" for column in CARRIED]
-    for field, values in text.items():
-        if field not in drop:
-            table.set_names(field, decoded(name, values))
-    return without(table, drop)
-
-
-def without(table: ParticleTable, names: Sequence[str]) -> ParticleTable:
-    """Return the table without the named columns."""
-    kept = [name for name in table.columns if name not in names]
-    if len(kept) < len(table.columns):
-        particles = np.empty(len(table), np.dtype([(name, table.particles.dtype[name]) for name in kept]))
-        for name in kept:
-            particles[name] = table[name]
-        table.particles = particles
-        table.text_columns -= set(names)
+        if field == column or column not in COLUMNS:
+            continue
+        if table.is_text(column):
+            table.set_names(column, decoded(name, values))
+        else:
+            table[column] = finite(name, field, values)
+    extra = {own_name(field): values for field, values in kept.items() if own_name(field) not in COLUMNS}
+    table.add_columns({column: values for column, values in extra.items() if values.dtype.kind not in "SU"})
+    for column, values in extra.items():
+        if values.dtype.kind in "SU":
+            table.set_names(column, decoded(name, values))
     return table
+
+
+def own_name(field: str) -> str:
+    """Return the name of the additional column that a field becomes."""
+    return field if field == PATH_MARKED else field.removeprefix("verglas/")
 
 
 def fields_of(path: str) -> dict[str, NDArray[Any]]:
@@ -242,7 +236,7 @@ def write_cryosparc(table: ParticleTable, path: PathLike) -> None:
     count = len(table)
     fields: dict[str, NDArray[Any]] = {"uid": table["uid"] if "uid" in table else uids(count)}
     groups = {group.number: group for group in table.optics}
-    marked = table["verglas/path_marked"] if "verglas/path_marked" in table else np.zeros(count, np.int64)
+    marked = table[PATH_MARKED] if PATH_MARKED in table else np.zeros(count, np.int64)
     if (table["image_name"] >= 0).any():
         words = [(">" if mark else "") + word for mark, word in zip(marked.tolist(), table.names_of("image_name"))]
         fields["blob/path"] = encoded(words)
@@ -265,7 +259,7 @@ def write_cryosparc(table: ParticleTable, path: PathLike) -> None:
             continue
         is_native = "/" in name
         label = name if is_native else f"verglas/{name}"
-        if label != "verglas/path_marked":
+        if label != PATH_MARKED:
             fields[label] = encoded(table.names_of(name)) if table.is_text(name) else table[name]
     write_poses(table, fields)
     write_location(table, fields)

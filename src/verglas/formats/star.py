@@ -62,7 +62,10 @@ class Loop:
     """
 
     def __init__(self, columns: Mapping[str, Column]) -> None:
-        self.columns = dict(columns)
+        self.columns: dict[str, Column] = {
+            label: column if isinstance(column, TextColumn) or is_words(column) else np.asarray(column)
+            for label, column in columns.items()
+        }
         lengths = {label: len(column) for label, column in self.columns.items()}
         if len(set(lengths.values())) > 1:
             raise InputError(f"The columns of a loop must have one length; these are {lengths}.")
@@ -217,12 +220,14 @@ class Loop:
                 return int(row)
             values[row], kinds[row] = float(word), 1
             if len(word) <= 20 and INTEGER.match(word) and abs(int(word)) < 2**63:
-                large[row], kinds[row] = int(word), 0
+                large[row], values[row], kinds[row] = int(word), 0.0, 0
         if self._size and not kinds.any():
             whole = values.astype(np.int64)
             for row, number in large.items():
                 whole[row] = number
             return whole
+        for row, number in large.items():
+            values[row] = number
         return values
 
 
@@ -233,6 +238,11 @@ class Block:
     name: str
     items: dict[str, str] = field(default_factory=dict)
     loops: list[Loop] = field(default_factory=list)
+
+
+def is_words(column: object) -> bool:
+    """Whether a column was given as a plain sequence of strings."""
+    return not isinstance(column, np.ndarray) and all(isinstance(word, str) for word in column)  # type: ignore[attr-defined]
 
 
 def text_column(words: Iterable[str], *, sections: bool = False) -> TextColumn:
@@ -374,6 +384,8 @@ class _Reader:
                 self.position = before
                 break
             if words:
+                if words[0] == "_":
+                    raise self.fail(before, "a label without a name.")
                 if words[0][1:] in labels:
                     raise self.fail(before, f"the label {words[0]} is given twice in one loop.")
                 labels.append(words[0][1:])
@@ -474,10 +486,8 @@ def encode_rows(loop: Loop, *, quote_all: bool = False) -> Iterable[bytes]:
             column = text_column([str(word) for word in column.tolist()])
         if isinstance(column, TextColumn):
             encoded = [quoted(name, always=quote_all).encode() for name in column.names]
-            if column.sections is not None and (column.sections < 0).any():
-                column = text_column(
-                    w.partition("@")[2] if n < 0 else w for w, n in zip(column.tolist(), column.sections.tolist())
-                )
+            if column.sections is not None and ((column.sections < 0).any() or not plain_images(encoded)):
+                column = text_column(image if k >= 0 else image.partition("@")[2] for k, image in sectioned(column))
                 encoded = [quoted(name, always=quote_all).encode() for name in column.names]
             kinds.append(star_text.TEXT if column.sections is None else star_text.IMAGE)
             places.append(len(integers))
@@ -518,6 +528,17 @@ def encode_rows(loop: Loop, *, quote_all: bool = False) -> Iterable[bytes]:
                 yield out[:length].tobytes()
             yield _plain_row(kinds, places, real[done + row], whole[done + row], names)
             done += row + 1
+
+
+def sectioned(column: TextColumn) -> Iterable[tuple[int, str]]:
+    """Return section (-1: none) and value of each row."""
+    sections = np.full(len(column), -1) if column.sections is None else column.sections
+    return zip(sections.tolist(), column.tolist())
+
+
+def plain_images(encoded: list[bytes]) -> bool:
+    """Whether none of the names needs quotes (they would have to stand around the section too)."""
+    return not any(name[:1] in {b"'", b'"'} for name in encoded)
 
 
 def _side_by_side(columns: list[NDArray[Any]], start: int, stop: int, dtype: type) -> NDArray[Any]:
