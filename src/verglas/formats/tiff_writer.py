@@ -81,8 +81,11 @@ def _encoder(compression: Compression) -> Callable[[bytes], bytes | bytearray]:
     import imagecodecs
 
     encoders: dict[Compression, Callable[[bytes], bytes | bytearray]] = {
-        None: bytes, "lzw": imagecodecs.lzw_encode, "deflate": imagecodecs.deflate_encode, "zstd": imagecodecs.zstd_encode,
-    }  # fmt: skip
+        None: bytes,
+        "lzw": imagecodecs.lzw_encode,
+        "deflate": imagecodecs.deflate_encode,
+        "zstd": imagecodecs.zstd_encode,
+    }
     return encoders[compression]
 
 
