@@ -1,0 +1,49 @@
+"""Write ``docs/actions/*.md`` from the declarations: ``python -m tools.make_docs``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from verglas.actions import ACTIONS, Action, load_action
+from verglas.actions.declaration import is_expert, unit_of
+
+FOLDER = Path(__file__).parents[1] / "docs" / "actions"
+
+
+def page(action: type[Action]) -> str:
+    """Return an action's page."""
+    lines = [f"# {action.title}", "", action.summary, "", f"    verglas {action.name} [OPTIONS]", "", "## Inputs", ""]
+    lines += ["| option | kind | what | default |", "|---|---|---|---|"]
+    lines += [
+        f"| `--{one.name.replace('_', '-')}` | {one.kind} | {one.help} | {'all' if one.required else 'none'} |"
+        for one in action.inputs
+    ]
+    for heading, expert in (("Parameters", False), ("Expert parameters", True)):
+        names = [name for name in action.Parameters.model_fields if is_expert(action, name) is expert]
+        if not names:
+            continue
+        lines += ["", f"## {heading}", "", "| name | option | default | unit | what |", "|---|---|---|---|---|"]
+        for name in names:
+            info = action.Parameters.model_fields[name]
+            default = "required" if info.is_required() else f"`{info.default}`"
+            option = f"--{name.replace('_', '-').lower()}"
+            lines.append(f"| `{name}` | `{option}` | {default} | {unit_of(action, name)} | {info.description} |")
+    lines += ["", f"Makes: {', '.join(action.outputs)}. What all actions share is in [jobs](../jobs.md).", ""]
+    return "\n".join(lines)
+
+
+def pages() -> dict[Path, str]:
+    """Return all pages by path."""
+    return {FOLDER / f"{name}.md": page(load_action(name)) for name in ACTIONS}
+
+
+def main() -> int:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for path, text in pages().items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
