@@ -242,8 +242,8 @@ def test_rotation_vectors_are_the_transpose_of_relions_matrix(rng: np.random.Gen
     angles = np.concatenate([rng.uniform(-400, 400, (300, 3)), [[10, 0, 20], [10, 180, 20], [0, 0, 0], [0, 0, 180]]])
     vectors = rotation_vectors_from_eulers(angles)
     again = eulers_from_rotation_vectors(vectors)
-    for given, vector, back in zip(angles, vectors, again):
-        expected = relion_matrix(*np.deg2rad(given))
+    for angle, vector, back in zip(angles, vectors, again):
+        expected = relion_matrix(*np.deg2rad(angle))
         assert np.abs(Rotation.from_rotvec(vector).as_matrix().T - expected).max() < 1e-12
         assert np.abs(relion_matrix(*np.deg2rad(back)) - expected).max() < 1e-7
 

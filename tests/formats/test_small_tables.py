@@ -77,7 +77,7 @@ def test_ctffind_of_both_versions(real_data: Path, tmp_path: Path) -> None:
     assert again == new
     curves = read_avrot(folder / "May08_06_30_43_d_avrot.txt")
     assert len(curves) == 1
-    assert curves[0].frequency_per_A[-1] == pytest.approx(1 / 3.0, rel=0.02)
+    assert curves[0].frequency_per_A[-1] == pytest.approx(np.sqrt(2) / 3.0, rel=0.001)
     write_avrot(curves, tmp_path / "a.txt")
     assert np.allclose(read_avrot(tmp_path / "a.txt")[0].quality, curves[0].quality, atol=1e-6)
 
@@ -102,18 +102,21 @@ def test_mdoc_as_mdocfile_reads_it(real_data: Path, tmp_path: Path) -> None:
     assert np.array_equal(found["dose"], [section.numbers("ExposureTime")[0] for section in mdoc.sections])
 
 
-@pytest.mark.parametrize(("name", "atoms"), [("1oel.pdb.gz", 26929), ("5ni1.cif.gz", 4559)])
-def test_models_hold_all_atoms_of_the_file(real_data: Path, name: str, atoms: int) -> None:
+@pytest.mark.parametrize("name", ["1oel.pdb.gz", "5ni1.cif.gz"])
+def test_models_hold_all_atoms_of_the_file(real_data: Path, name: str) -> None:
     model = read_model(real_data / "models" / name, waters=True)
-    text = gzip.open(real_data / "models" / name, "rt").read()
-    lines = [line for line in text.splitlines() if line.startswith(("ATOM", "HETATM"))]
-    heavy = [line for line in lines if not (line.rstrip().split()[2] == "H" or line[76:78].strip() == "H")]
-    assert len(model) == len(heavy) == atoms or len(model) == len(heavy)
-    assert len(model.chains) == len(model.residues) == len(model.atom_names) == len(model)
+    with gzip.open(real_data / "models" / name, "rt") as file:
+        lines = [line for line in file if line.startswith(("ATOM", "HETATM"))]
     if name.endswith("pdb.gz"):
-        positions = np.array([[float(line[k : k + 8]) for k in (30, 38, 46)] for line in heavy])
-        assert np.array_equal(model.positions_A, positions)
-        assert model.b_factors_A2[0] == float(heavy[0][60:66])
+        rows = [[line[30:38], line[38:46], line[46:54], line[60:66]] for line in lines if line[76:78].strip() != "H"]
+    else:
+        words = [line.split() for line in lines]
+        rows = [[*word[10:13], word[14]] for word in words if word[2] != "H"]
+    expected = np.array(rows, dtype=float)
+    found = np.column_stack([model.positions_A, model.b_factors_A2])
+    assert len(model.chains) == len(model.residues) == len(model.atom_names) == len(model) == len(rows)
+    assert np.allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-4)
+    assert np.allclose(found[:100], expected[:100], atol=1e-4)
 
 
 def test_statistics_come_back(tmp_path: Path) -> None:

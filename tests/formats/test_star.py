@@ -46,9 +46,9 @@ def test_kinds_of_columns(tmp_path: Path) -> None:
     assert isinstance(loop.column("t"), TextColumn)
     assert np.isnan(loop.floats("n")[1])
     assert loop.integers("m").tolist() == [9223372036854775807, -3]
-    with pytest.raises(FormatError, match=r"t\.star: line 8: _n is nan"):
+    with pytest.raises(FormatError, match=r"t\.star: line 9: _n is nan"):
         loop.floats("n", finite=True)
-    with pytest.raises(FormatError, match=r"line 8: 'b' in column _t is no number"):
+    with pytest.raises(FormatError, match=r"line 9: 'b' in column _t is no number"):
         loop.floats("t")
     with pytest.raises(FormatError, match="no whole number"):
         loop.integers("r")

@@ -71,7 +71,7 @@ def read_model(
     try:
         structure = gemmi.read_structure(name)
         structure.setup_entities()
-    except (RuntimeError, ValueError, OSError, UnicodeDecodeError) as error:
+    except (RuntimeError, ValueError, IndexError, OSError) as error:
         problem = str(error).splitlines()[0][:200] if str(error) else "unreadable"
         raise FormatError(name, f"this is no PDB or mmCIF file, or it is damaged ({problem}).") from None
     if not waters:
