@@ -19,7 +19,7 @@ LIMIT_SECONDS = 0.3
 
 
 def seconds(function: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Return the median time of a call."""
+    """Return the median time of a call by the clock."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.conftest import add_movies
+from tests.project.conftest import add_movies, make_job
 from verglas.errors import InputError, ProjectLockedError
 from verglas.execution import liveness
 from verglas.project import Project
@@ -80,6 +80,8 @@ def test_edits_go_through_a_living_owner_and_its_refusals_come_back(project: Pro
         assert (line["group"], other.groups("movie")[1]["size"]) == (1, 1)
         with pytest.raises(InputError, match="already"):
             other.edit({"edit": "group.add", "kind": "movie", "name": "g"})
+        make_job(project.folder, [1, 2])
+        assert other.take_in()["results"] == 2 == other.count("image")
         with pytest.raises(ProjectLockedError, match="in use by"):
             other.rebuild()
     assert list(project.layout.mailbox.iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 from collections.abc import Sequence
@@ -65,11 +66,16 @@ def to_record(row: sqlite3.Row, kind: str | None = None) -> Record:
 
 def insert(connection: sqlite3.Connection, table: str, records: Sequence[Record]) -> None:
     """Insert records; dictionaries and lists become JSON, and keys that are no column are an error of SQLite."""
-    for record in records:
-        row = {key: json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
-               for key, value in record.items()}  # fmt: skip
-        names = ", ".join(f'"{name}"' for name in row)
-        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+    for keys, alike in itertools.groupby(records, key=tuple):
+        names = ", ".join(f'"{key}"' for key in keys)
+        rows = (
+            [
+                json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+                for value in record.values()
+            ]
+            for record in alike
+        )
+        connection.executemany(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(keys))})", rows)
 
 
 def find_asset(connection: sqlite3.Connection, kind: str, asset: int | str) -> Record:

@@ -89,7 +89,7 @@ def gather(
     project: Project, kind: str, files: Sequence[Path], describe: Callable[[Path], Record], report: ImportReport
 ) -> list[Record]:
     """Describe all files that are not yet in the project, in parallel; those that cannot be read go to the report."""
-    known = {asset["path"] for asset in project.assets(kind)}
+    known = project.paths(kind)
     wanted = []
     for path in files:
         stored = project.layout.stored(path)

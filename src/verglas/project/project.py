@@ -34,6 +34,7 @@ from verglas.project.owner import Ownership, current_owner
 from verglas.project.store import Store, applied
 
 SERVE_SECONDS = 0.05
+TAKE_IN = {"ask": "take-in"}
 
 
 class Project:
@@ -245,12 +246,12 @@ class Project:
             The edit was refused; nothing was changed.
         """
         if self._store is None or self._ownership is None:
-            return self._edit_through_owner(request)
+            return self._ask_owner(request)
         with self._lock:
             self._ownership.check()
             return self._store.commit(request)
 
-    def _edit_through_owner(self, request: Record) -> Line:
+    def _ask_owner(self, request: Record) -> Record:
         try:
             letter = mailbox.post(self.layout.mailbox, request)
         except OSError as error:
@@ -284,7 +285,8 @@ class Project:
                 except ProjectLockedError:
                     return
                 try:
-                    content: dict[str, Any] = self._store.commit(request, name)
+                    is_edit = request != TAKE_IN
+                    content: Record = self._store.commit(request, name) if is_edit else self.take_in()
                 except VerglasError as error:
                     content = mailbox.error_content(error)
             mailbox.answer(self.layout.mailbox, name, content)
@@ -292,11 +294,12 @@ class Project:
     def take_in(self) -> dict[str, Any]:
         """Turn results of jobs into assets; return how many, and what could not be taken in.
 
-        Only the owner does this; for anybody else it does nothing.
+        Only the owner does this; anybody else asks the owner to.
         """
-        if not self.is_owner:
-            return {"results": 0, "jobs_ended": [], "problems": []}
-        return take_in(self.layout, self._reading, self.edit)
+        if self._store is None:
+            return self._ask_owner(TAKE_IN)
+        with self._lock:
+            return take_in(self.layout, self._reading, self.edit)
 
     def rebuild(self) -> int:
         """Make the database again from the journal and return the number of lines.
@@ -339,6 +342,10 @@ class Project:
         """Return one asset by number or name."""
         with self._lock:
             return find_asset(self._reading, kind, asset)
+
+    def paths(self, kind: str) -> set[str]:
+        """Return the paths of all assets of a kind as the project remembers them, those in the trash left out."""
+        return {row["path"] for row in self._rows(f"SELECT path FROM {table_of(kind)} WHERE trash IS NULL")}
 
     def groups(self, kind: str) -> list[Record]:
         """Return the groups of a kind with their sizes; group 0 holds all."""
