@@ -12,4 +12,8 @@ class Declared(NamedTuple):
     summary: str
 
 
-ACTIONS: dict[str, Declared] = {}
+ACTIONS: dict[str, Declared] = {
+    "align-movies": Declared(
+        "verglas.actions.align_movies:AlignMovies", "Align the frames of movies and sum them with dose weighting."
+    ),
+}

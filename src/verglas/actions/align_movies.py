@@ -1,0 +1,191 @@
+"""Align Movies: bring the frames of movies into register and sum them, weighted for radiation damage."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.errors import InputError
+from verglas.execution.context import JobContext
+from verglas.execution.resources import Estimate
+from verglas.execution.tasks import Task
+
+if TYPE_CHECKING:
+    from verglas.stages.motion.alignment import AlignmentSettings
+    from verglas.stages.motion.movie_alignment import SumSettings
+
+STATED_THREADS = 8
+LARGEST_PIXEL_BYTES = 4
+
+
+class AlignMovies(Action):
+    """Whole-frame alignment of movies, one result a movie."""
+
+    name = "align-movies"
+    title = "Align Movies"
+    summary = "Align the frames of movies and sum them with dose weighting."
+
+    class Parameters(ActionParameters):
+        """What a user may set; the defaults suit most movies."""
+
+        min_shift_A: float = field(2.0, help="Least shift looked at in the first search.", unit="A", ge=0)
+        max_shift_A: float = field(40.0, help="Largest shift looked at in one search.", unit="A", gt=0)
+        dose_filter: bool = field(True, help="Weight frames by radiation damage.")
+        restore_noise_power: bool = field(True, help="Keep the noise of the sum white under the dose filter.")
+        pre_exposure_e_per_A2: float = field(0.0, help="Dose before the first frame.", unit="e/A^2", ge=0)
+        output_pixel_size_A: float | None = field(
+            None, help="Pixel size of the sums; none: as set at import.", unit="A", gt=0
+        )
+        save_scaled_sum: bool = field(True, help="Write a small copy of each sum too.")
+        termination_A: float = field(
+            0.1, help="The rounds end when no frame moves further.", unit="A", gt=0, expert=True
+        )
+        max_rounds: int = field(10, help="Rounds of refinement at most.", ge=1, le=100, expert=True)
+        b_factor_A2: float = field(
+            1500.0, help="Weight of frequencies: exp(-B k^2 / 4).", unit="A^2", gt=0, expert=True
+        )
+        mask_central_cross: bool = field(True, help="Leave out frequencies beside the axes.", expert=True)
+        cross_half_width: int = field(1, help="Half-width of that cross.", unit="Fourier pixels", ge=0, expert=True)
+        running_average: int = field(1, help="Odd number of frames aligned as one.", ge=1, expert=True)
+        smooth_shifts: bool = field(True, help="Smooth the path by as much as its errors ask for.", expert=True)
+        first_frame: int = field(1, help="First frame to sum.", ge=1, expert=True)
+        last_frame: int = field(0, help="Last frame to sum; 0: the movie's last.", ge=0, expert=True)
+        outlier_sigmas: float = field(
+            12.0, help="Pixels further off than this become the mean.", unit="standard deviations", gt=3, expert=True
+        )
+        half_precision_sum: bool = field(False, help="Write sums as float16, half the size.", expert=True)
+
+    inputs = (Input("movies", "movie", "Movies to align."),)
+    outputs = ("movie_alignment",)
+
+    def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
+        """Say what the movies will take, from their records alone."""
+        from verglas.stages.motion.budget import plan_memory
+        from verglas.stages.motion.layout import plan_layout
+        from verglas.stages.motion.low_frequencies import low_frequency_reach
+
+        threads = min(STATED_THREADS, os.cpu_count() or 1)
+        memory, disk, seconds = 0, 0, 0.0
+        for movie in inputs["movies"]:
+            layout = plan_layout((movie["n_y"], movie["n_x"]), movie["pixel_size_A"], output_pixel(movie, parameters))
+            reach_y, reach_x = low_frequency_reach(layout, parameters.b_factor_A2)
+            references = sum(bool(movie.get(role)) for role in ("gain_path", "dark_path"))
+            one = plan_memory(
+                layout,
+                (2 * reach_y + 1, reach_x + 1),
+                movie["n_frames"],
+                LARGEST_PIXEL_BYTES,
+                references,
+                threads,
+                None,
+            )
+            memory, disk = max(memory, one.memory_bytes), disk + one.disk_bytes
+            seconds += one.cpu_seconds
+        return Estimate(memory_bytes=memory, disk_bytes=disk, core_seconds=seconds, tasks=len(inputs["movies"]))
+
+    def run(self, context: JobContext) -> None:
+        """Align every movie that has no result yet."""
+        movies = context.inputs["movies"]
+        todo = context.pending(movies, key=key_of)
+        work = partial(align_one, parameters=context.parameters.model_dump())
+        done = len(movies) - len(todo)
+        aligned = context.map(work, todo, key=key_of, phase="aligning movies", total=len(movies), finished=done)
+        for movie, (files, values) in aligned:
+            for warning in warnings_about(movie, values):
+                context.message(warning, level="warning")
+            paths = {role: Path(path) for role, path in files.items()}
+            context.result(key_of(movie), "movie_alignment", paths, values, of=("movie", movie["id"]))
+
+
+def key_of(movie: dict[str, Any]) -> str:
+    """Return the key of a movie's result in its job."""
+    return str(movie["id"])
+
+
+def output_pixel(movie: dict[str, Any], parameters: Any) -> float | None:
+    """Return the pixel size wanted for a movie's sum, or None for that of its frames."""
+    if parameters.output_pixel_size_A is not None:
+        return float(parameters.output_pixel_size_A)
+    binning = movie.get("output_binning") or 1.0
+    return float(movie["pixel_size_A"]) * float(binning) if binning > 1.0 else None
+
+
+def warnings_about(movie: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Return what a person should know about an alignment."""
+    name, said = movie["name"], []
+    if not values["found_signal"]:
+        said.append(f"{name}: the frames have nothing in common above noise; they were summed without shifts.")
+    elif not values["converged"]:
+        said.append(f"{name}: the alignment had not settled after {values['rounds']} rounds; look at its path.")
+    if values["frames_left_out"]:
+        frames = ", ".join(str(frame) for frame in values["frames_left_out"])
+        said.append(f"{name}: frames {frames} hold no image and were left out.")
+    return said
+
+
+def settings_of(movie: dict[str, Any], parameters: Any) -> tuple[AlignmentSettings, SumSettings]:
+    """Return the stage's settings for a movie."""
+    from verglas.stages.motion.alignment import AlignmentSettings
+    from verglas.stages.motion.movie_alignment import SumSettings
+
+    alignment = AlignmentSettings(
+        min_shift_A=parameters.min_shift_A, max_shift_A=parameters.max_shift_A, b_factor_A2=parameters.b_factor_A2,
+        mask_central_cross=parameters.mask_central_cross, cross_half_width=parameters.cross_half_width,
+        termination_A=parameters.termination_A, max_rounds=parameters.max_rounds,
+        running_average=parameters.running_average, smooth=parameters.smooth_shifts,
+    )  # fmt: skip
+    sums = SumSettings(
+        voltage_kV=movie["voltage_kV"], pre_exposure_e_per_A2=parameters.pre_exposure_e_per_A2,
+        dose_filter=parameters.dose_filter, restore_noise_power=parameters.restore_noise_power,
+        first_frame=parameters.first_frame, last_frame=parameters.last_frame,
+        output_pixel_size_A=output_pixel(movie, parameters),
+    )  # fmt: skip
+    return alignment, sums
+
+
+def align_one(movie: dict[str, Any], task: Task, parameters: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Align one movie on a worker and write its files into the job's results."""
+    from verglas.formats.movies import open_movie
+    from verglas.formats.references import load_dark, load_gain
+    from verglas.stages.motion.movie_alignment import align_movie
+    from verglas.stages.motion.results import result_values, write_aligned
+
+    if task.device != "cpu":
+        raise InputError("Align Movies runs on CPUs; start it with the device cpu.")
+    refuse_unbuilt(movie)
+    checked = AlignMovies.Parameters.model_validate(parameters)
+    alignment, sums = settings_of(movie, checked)
+    shape = (movie["n_y"], movie["n_x"])
+    gain = load_gain(task.project / movie["gain_path"], shape) if movie.get("gain_path") else None
+    dark = load_dark(task.project / movie["dark_path"], shape) if movie.get("dark_path") else None
+    with open_movie(task.project / movie["path"]) as source:
+        aligned = align_movie(
+            source, pixel_size_A=movie["pixel_size_A"], dose_per_frame_e_per_A2=movie.get("dose_per_frame_e_A2") or 0.0,
+            gain=gain, dark=dark, outlier_sigmas=checked.outlier_sigmas, alignment=alignment, summation=sums,
+            threads=task.threads, progress=task.check,
+        )  # fmt: skip
+    files = write_aligned(
+        aligned, task.results, f"movie_{movie['id']}", title=movie["name"],
+        scaled=checked.save_scaled_sum, half_precision=checked.half_precision_sum,
+    )  # fmt: skip
+    values = result_values(aligned) | {
+        "file_bytes": files["sum"].stat().st_size,
+        "dose_per_frame_e_per_A2": movie.get("dose_per_frame_e_A2"),
+        "pre_exposure_e_per_A2": checked.pre_exposure_e_per_A2,
+    }
+    return {role: str(path) for role, path in files.items()}, values
+
+
+def refuse_unbuilt(movie: dict[str, Any]) -> None:
+    """Refuse a movie that needs a correction which is not applied here, rather than sum it wrongly."""
+    if movie.get("mag_distortion_major") not in {None, 1.0} or movie.get("mag_distortion_minor") not in {None, 1.0}:
+        raise InputError(
+            f"{movie['name']}: anisotropic magnification is not corrected by Align Movies. Import the movie without it."
+        )
+    if movie.get("eer_frames_per_image"):
+        raise InputError(
+            f"{movie['name']}: EER movies are not aligned as they are. Convert it first: verglas convert-movies."
+        )
