@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +118,61 @@ def test_a_journal_from_elsewhere_is_noticed(project: Project) -> None:
     mended, count = Project.open_rebuilt(project.folder)
     with mended:
         assert (count, mended.count("movie")) == (1, 0)
+
+
+SMALL_DISK = """
+import sys
+from pathlib import Path
+from verglas.errors import ProjectError
+from verglas.project import Project
+folder = Path(sys.argv[1])
+with Project.create(folder / "p") as project:
+    ballast = folder / "ballast"
+    ballast.write_bytes(bytes(200_000))
+    done, refused = 0, None
+    for number in range(5000):
+        try:
+            project.edit({"edit": "note.add", "text": "x" * 3000})
+        except ProjectError as error:
+            refused = str(error)
+            break
+        done += 1
+    assert refused is not None and "Nothing was changed" in refused and "Free some space" in refused, refused
+    assert len(project.notes()) == done > 0
+    assert project.layout.journal.read_bytes().count(b"\\n") == done + 1
+    ballast.unlink()
+    assert project.edit({"edit": "note.add", "text": "again"})["note"] == done + 1
+    live = project.dump()
+    project.close()
+with Project.open(folder / "p", "rw") as project:
+    assert project.dump() == live
+"""
+
+
+def test_a_small_disk_that_fills_up(tmp_path: Path) -> None:
+
+    unshare = shutil.which("unshare")
+    space = [unshare or "unshare", "-rm", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=2500k tmpfs "$1" && exec "$2" -c "$3" "$1"'
+    if unshare is None or subprocess.run([*space, f"mount -t tmpfs tmpfs {tmp_path}"], check=False).returncode:
+        pytest.skip("a small disk needs the right to `unshare -rm`; the file size limit above stands in")
+    run = subprocess.run(
+        [*space, mount, "sh", str(tmp_path), sys.executable, SMALL_DISK],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+
+
+def test_an_older_database_is_copied_and_migrated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from verglas.project import database
+
+    add_movies(project, 2)
+    project.close()
+    newer = (*database.MIGRATIONS, "ALTER TABLE movies ADD COLUMN colour TEXT; UPDATE movies SET colour = 'grey';")
+    monkeypatch.setattr(database, "MIGRATIONS", newer)
+    monkeypatch.setattr(database, "SCHEMA_VERSION", len(newer))
+    with Project.open(project.folder, "rw") as migrated:
+        assert [movie["colour"] for movie in migrated.assets("movie")] == ["grey", "grey"]
+    backup = sqlite3.connect(project.folder / ".verglas/backups" / f"schema-{len(newer) - 1}.db")
+    assert backup.execute("SELECT count(*) FROM movies").fetchone()[0] == 2
+    backup.close()
