@@ -53,7 +53,7 @@ _MODULES = {
     "write_motion_star": "motion_star",
     "write_mrc": "mrc",
     "write_particles": "conversions",
-    "write_star": "star",
+    "write_star": "star_writer",
     "write_statistics": "statistics",
     "write_tiff_movie": "tiff_writer",
     "write_whole": "atomic_write",

@@ -14,7 +14,8 @@ from verglas.errors import FormatError, InputError
 from verglas.formats.atomic_write import write_whole
 from verglas.formats.carried import carry_extra, carry_known, label_of, names_with_blank, take_carried
 from verglas.formats.particle_table import OpticsGroup, ParticleTable
-from verglas.formats.star import Block, Column, Loop, PathLike, TextColumn, read_star, text_column, write_star
+from verglas.formats.star import Block, Column, Loop, PathLike, TextColumn, read_star, text_column
+from verglas.formats.star_writer import write_star
 from verglas.formats.units import scaled, to_degrees, to_radians
 
 
@@ -166,7 +167,7 @@ def write_cistem_star(table: ParticleTable, path: PathLike) -> None:
             columns[label] = cistem_values(table, parameter)
     carried: dict[str, Column] = {}
     for column in ("position", "image_section"):
-        if not np.array_equal(columns["cisTEMPositionInStack"], table[column]):
+        if not np.array_equal(cistem_values(table, PARAMETERS[0]), table[column]):
             carried[label_of(column)] = table[column]
     if not np.array_equal(coordinate_pixel_size_A(table), table["pixel_size_A"]) or not table["pixel_size_A"].all():
         carried |= carry_known(table, ("coordinate_x_px", "coordinate_y_px"))

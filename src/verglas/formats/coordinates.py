@@ -13,7 +13,8 @@ from verglas.errors import FormatError, InputError
 from verglas.formats.atomic_write import write_whole
 from verglas.formats.number_lines import numbers_of, read_lines
 from verglas.formats.relion import particle_loop
-from verglas.formats.star import Block, Loop, read_star, write_star
+from verglas.formats.star import Block, Loop, read_star
+from verglas.formats.star_writer import write_star
 
 Floats = NDArray[np.float64]
 ENDINGS = (".star", ".box", ".coord", ".txt", ".csv", ".plt")

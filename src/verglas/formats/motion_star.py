@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.errors import FormatError, InputError
-from verglas.formats.star import Block, Loop, PathLike, find_loop, read_star, write_star
+from verglas.formats.star import Block, Loop, PathLike, find_loop, read_star
+from verglas.formats.star_writer import write_star
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from verglas.errors import FormatError
 from verglas.formats.carried import carry_extra, carry_known, known_column, names_with_blank, set_text, take_carried
 from verglas.formats.particle_table import COLUMNS, OpticsGroup, ParticleTable
-from verglas.formats.star import Block, Column, Loop, PathLike, TextColumn, find_loop, read_star, write_star
+from verglas.formats.star import Block, Column, Loop, PathLike, TextColumn, find_loop, read_star
+from verglas.formats.star_writer import write_star
 
 PARTICLE_LABELS = {
     "rlnCoordinateX": "coordinate_x_px",
