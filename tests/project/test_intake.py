@@ -32,6 +32,7 @@ def test_names_places_and_active_results(project: Project) -> None:
     assert (project.folder / image["path"]).read_text() == "1 1 sum", "earlier results stay"
     project.edit({"edit": "result.activate", "result": 1})
     assert project.asset("image", "m0_aligned")["path"] == image["path"]
+    assert project.result(3)["of"] == {"kind": "movie", "id": 1} and project.result(3)["product"]["id"] == image["id"]
     assert [result["active"] for result in project.results("movie", 1)] == [1, 0]
     assert project.totals() == {"jobs": 2, "cpu_hours": 1.0}
 

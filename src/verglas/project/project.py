@@ -368,20 +368,39 @@ class Project:
             return find_group(self._reading, kind, group)
 
     def results(self, of_kind: str | None = None, of_id: int | None = None) -> list[Record]:
-        """Return the results, of one asset where it is named, each with whether it is the active one."""
-        return self._rows(
+        """Return the results, of one asset where it is named.
+
+        Returns
+        -------
+        list of dict
+            ``id``, ``kind``, ``job``, ``key``, ``of`` and ``product`` (``{"kind": "movie", "id": 1}``), ``files`` (role
+            -> path below the project folder), ``values``, ``active``.
+        """
+        rows = self._rows(
             "SELECT r.*, a.result IS NOT NULL AS active FROM results AS r LEFT JOIN active_results AS a "
             "ON a.result = r.id WHERE r.trash IS NULL "
-            "AND (?1 IS NULL OR r.of_kind = ?1) AND (?2 IS NULL OR r.of_id = ?2) "
-            "ORDER BY r.id", of_kind, of_id,
-        )  # fmt: skip
+            "AND (?1 IS NULL OR r.of_kind = ?1) AND (?2 IS NULL OR r.of_id = ?2) ORDER BY r.id",
+            of_kind,
+            of_id,
+        )
+        return [_result(row) for row in rows]
 
     def result(self, number: int) -> Record:
-        """Return one result."""
-        rows = self._rows("SELECT * FROM results WHERE id = ?", number)
+        """Return one result; see `results`.
+
+        Raises
+        ------
+        NotFoundError
+            There is none.
+        """
+        rows = self._rows(
+            "SELECT r.*, a.result IS NOT NULL AS active FROM results AS r LEFT JOIN active_results AS a "
+            "ON a.result = r.id WHERE r.id = ?",
+            number,
+        )
         if not rows:
             raise NotFoundError(f"there is no result {number} in {self.folder}.")
-        return rows[0]
+        return _result(rows[0])
 
     def notes(self) -> list[Record]:
         """Return all notes."""
@@ -419,6 +438,13 @@ class Project:
         parts = {name: folder_bytes(self.folder / name) for name in ("Assets", "Jobs", "Scratch", "Trash")}
         jobs = {entry.name: folder_bytes(entry) for entry in sorted(self.layout.jobs.glob("[0-9]*-*"))}
         return {"folders": parts, "jobs": jobs, "database": self.layout.database(self.file).stat().st_size}
+
+
+def _result(row: Record) -> Record:
+    """Return a row of results with the assets that it names as references."""
+    for role in ("of", "product"):
+        row[role] = {"kind": row.pop(f"{role}_kind"), "id": row.pop(f"{role}_id")}
+    return row | {"active": bool(row["active"])}
 
 
 def folder_bytes(folder: Path) -> int:

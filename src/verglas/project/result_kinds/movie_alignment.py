@@ -1,4 +1,4 @@
-"""An aligned movie: its sum, spectrum, scaled copy and shifts; the sum is an image asset."""
+"""An aligned movie: its sum, spectrum, scaled copy, shifts and a picture of them; the sum is an image asset."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ MOVIE_ALIGNMENT = ResultKind(
         "spectrum": "Assets/Images/Spectra",
         "thumbnail": "Assets/Images/Scaled",
         "shifts": "Assets/Movies",
+        "picture": "Assets/Movies",
         "picture": "Assets/Movies",
     },
     product_columns=_image,
