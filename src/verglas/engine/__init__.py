@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "images": ("Band", "ParticleImages", "band", "normalise", "prepare_images"),
     "reference": ("Reference", "prepare_reference", "project"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
