@@ -143,3 +143,14 @@ def test_a_silent_owner_on_another_host_is_followed(project: Project, monkeypatc
     follower.check()
     follower.release()
     assert current_owner(project.layout.hidden) is None
+
+
+def test_a_file_system_without_links_will_do(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    project.close()
+
+    def refuse(source: Path, target: Path) -> None:
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with Project.open(project.folder, "rw") as again, Project.open(project.folder, "rw") as other:
+        assert again.is_owner and not other.is_owner

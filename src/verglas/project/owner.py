@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -140,7 +141,7 @@ class Ownership:
         claim = Claim(generation, path, process, program, user, since)
         beat(claim.heartbeat)
         try:
-            os.link(temporary, path)
+            _link_or_create(temporary, path)
         except FileExistsError:
             return None
         finally:
@@ -183,3 +184,14 @@ class Ownership:
         self._stop.set()
         self._thread.join()
         self._remove(self.claim)
+
+
+def _link_or_create(finished: Path, path: Path) -> None:
+    """Give a finished file its name, which nobody else may have given; where there are no links, create it by name."""
+    try:
+        os.link(finished, path)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}:
+            raise
+        with path.open("x") as stream:
+            stream.write(finished.read_text())
