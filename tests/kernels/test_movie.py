@@ -38,6 +38,25 @@ def test_not_a_number_counts_as_an_outlier():
     assert (out == 0).all()
 
 
+@pytest.mark.parametrize("dark", [NONE, np.full((40, 37), 0.5, np.float32)], ids=["no dark", "dark"])
+def test_pixels_without_gain_are_defects(dark, rng):
+    raw = rng.poisson(5, (40, 37)).astype(np.uint8)
+    raw[:, 7] = 0
+    gain = rng.uniform(0.8, 1.2, raw.shape).astype(np.float32)
+    gain[:, 7] = 0
+    plain = np.delete((raw - (dark if len(dark) else 0.0)) * gain, 7, axis=1)
+    mean, sd = movie.frame_moments(raw, dark, gain)
+    assert mean == pytest.approx(plain.mean(), rel=1e-5)
+    assert sd == pytest.approx(plain.std(), rel=1e-4)
+    out = np.empty(raw.shape, np.float32)
+    outliers = movie.correct_rows(
+        raw, dark, gain, np.float32(mean), np.float32(12 * sd), np.arange(40), np.arange(37), out
+    )
+    assert outliers == 0
+    assert (out[:, 7] == 0).all()
+    np.testing.assert_allclose(np.delete(out, 7, axis=1), plain - mean, atol=2e-5)
+
+
 def test_half_precision_is_numpys_float16(rng):
     scales = 10.0 ** rng.integers(-3, 4, (32, 9))
     values = ((rng.standard_normal((32, 9)) + 1j * rng.standard_normal((32, 9))) * scales).astype(np.complex64)

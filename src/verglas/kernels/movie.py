@@ -44,7 +44,9 @@ def float_from_half(half: Any) -> Any:
 
 @cpu_kernel(fastmath=True)
 def frame_moments(raw: Any, dark: Any, gain: Any) -> Any:
-    """Return mean and standard deviation of ``(raw - dark) * gain``.
+    """Return mean and standard deviation of ``(raw - dark) * gain`` over the pixels that work.
+
+    A pixel whose gain is 0 is a defect of the detector and does not count.
 
     Parameters
     ----------
@@ -59,17 +61,22 @@ def frame_moments(raw: Any, dark: Any, gain: Any) -> Any:
     pivot = np.float32(raw[ny // 2, nx // 2])
     total = 0.0
     squares = 0.0
+    defects = 0
     for y in range(ny):
         row_total: Any = np.float32(0)
         row_squares: Any = np.float32(0)
         if has_gain and has_dark:
             for x in range(nx):
-                v = (np.float32(raw[y, x]) - dark[y, x]) * gain[y, x] - pivot
+                works = gain[y, x] != 0
+                v = (np.float32(raw[y, x]) - dark[y, x]) * gain[y, x] - pivot if works else np.float32(0)
+                defects += 0 if works else 1
                 row_total += v
                 row_squares += v * v
         elif has_gain:
             for x in range(nx):
-                v = np.float32(raw[y, x]) * gain[y, x] - pivot
+                works = gain[y, x] != 0
+                v = np.float32(raw[y, x]) * gain[y, x] - pivot if works else np.float32(0)
+                defects += 0 if works else 1
                 row_total += v
                 row_squares += v * v
         elif has_dark:
@@ -84,7 +91,7 @@ def frame_moments(raw: Any, dark: Any, gain: Any) -> Any:
                 row_squares += v * v
         total += row_total
         squares += row_squares
-    count = float(ny) * float(nx)
+    count = max(float(ny) * float(nx) - defects, 1.0)
     mean = total / count
     variance = squares / count - mean * mean
     return mean + pivot, np.sqrt(max(variance, 0.0))
@@ -94,7 +101,8 @@ def frame_moments(raw: Any, dark: Any, gain: Any) -> Any:
 def correct_rows(raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, source_y: Any, source_x: Any, out: Any) -> Any:
     """Fill a block of rows of the padded frame with ``(raw - dark) * gain - mean``; return how many outliers it held.
 
-    A value further than ``limit`` from the mean (or not a number) becomes the mean, here zero.
+    A value further than ``limit`` from the mean (or not a number) becomes the mean, here zero, and so does a defect: a
+    pixel whose gain is 0. Defects do not count as outliers.
 
     Parameters
     ----------
@@ -117,10 +125,12 @@ def correct_rows(raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, source_y
         y = source_y[block_y]
         if has_gain and has_dark:
             for x in range(nx):
-                out[block_y, x] = (np.float32(raw[y, x]) - dark[y, x]) * gain[y, x] - mean
+                value = (np.float32(raw[y, x]) - dark[y, x]) * gain[y, x] - mean
+                out[block_y, x] = value if gain[y, x] != 0 else np.float32(0)
         elif has_gain:
             for x in range(nx):
-                out[block_y, x] = np.float32(raw[y, x]) * gain[y, x] - mean
+                value = np.float32(raw[y, x]) * gain[y, x] - mean
+                out[block_y, x] = value if gain[y, x] != 0 else np.float32(0)
         elif has_dark:
             for x in range(nx):
                 out[block_y, x] = np.float32(raw[y, x]) - dark[y, x] - mean
