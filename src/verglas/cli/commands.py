@@ -26,8 +26,8 @@ SECTIONS: tuple[Section, ...] = (
     Section(
         "Files",
         {
-            "convert": Entry("verglas.cli.convert:convert", "Convert particle tables: RELION, cisTEM, Frealign, cryoSPARC."),
-            "convert-movies": Entry("verglas.cli.convert_movies:convert_movies", "Convert movies: MRC, TIFF, EER; LZW."),
+            "convert": Entry("verglas.cli.convert:convert", "Convert particle tables between programs."),
+            "convert-movies": Entry("verglas.cli.convert_movies:convert_movies", "Convert MRC, TIFF and EER movies."),
         },
     ),
     Section(
@@ -54,6 +54,13 @@ SECTIONS: tuple[Section, ...] = (
         "Jobs",
         {
             "jobs": Entry("verglas.cli.jobs:jobs", "List, show, follow, cancel, pause, resume and clone jobs."),
+        },
+    ),
+    Section(
+        "Simulation",
+        {
+            "simulate": Entry("verglas.cli.simulate:simulate", "Simulate stacks, micrographs or movies from atoms."),
+            "demo": Entry("verglas.cli.demo:demo", "Process simulated movies and report how far the truth is."),
         },
     ),
     Section(
