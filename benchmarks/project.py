@@ -18,14 +18,23 @@ REPEATS = 7
 LIMIT_SECONDS = 0.3
 
 
-def seconds(function: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """Return the median time of a call by the clock."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return round(statistics.median(times), 4)
+class Clock:
+    """Times calls by the clock and by this process's CPU, which tells what other programs on the machine took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+
+    def time(self, name: str, function: Callable[[], Any], repeats: int = REPEATS) -> None:
+        """Note the medians of some calls."""
+        by_clock, by_cpu = [], []
+        for _ in range(repeats):
+            start, start_cpu = time.perf_counter(), time.process_time()
+            function()
+            by_clock.append(time.perf_counter() - start)
+            by_cpu.append(time.process_time() - start_cpu)
+        self.seconds[name] = round(statistics.median(by_clock), 4)
+        self.cpu_seconds[name] = round(statistics.median(by_cpu), 4)
 
 
 def movie(number: int) -> dict[str, Any]:
@@ -39,34 +48,32 @@ def movie(number: int) -> dict[str, Any]:
 
 def measure(folder: Path) -> dict[str, Any]:
     """Return all times in seconds."""
-    figures: dict[str, Any] = {"assets": ASSETS, "limit_seconds": LIMIT_SECONDS}
+    quick, other = Clock(), Clock()
     with Project.create(folder) as project:
         request = {"edit": "asset.import", "kind": "movie", "records": [movie(number) for number in range(ASSETS)]}
-        figures["import_as_one_edit_seconds"] = seconds(lambda: project.edit(request), 1)
-        half = list(range(1, ASSETS + 1, 2))
-        add = {"edit": "group.add", "kind": "movie", "members": half}
-        numbers = iter(range(REPEATS))
-        times = {
-            "list_a_page_of_200": seconds(lambda: project.assets("movie", limit=200, offset=70_000)),
-            "filter_by_name": seconds(lambda: project.assets("movie", name="*_01234*")),
-            "filter_and_count": seconds(lambda: project.count("movie", name="*7")),
-            "make_a_group_of_50000": seconds(lambda: project.edit({**add, "name": f"half {next(numbers)}"})),
-            "list_a_page_of_that_group": seconds(
-                lambda: project.assets("movie", group="half 0", limit=200, offset=30_000)
-            ),
-            "invert_that_group": seconds(lambda: project.edit({"edit": "group.invert", "kind": "movie", "group": 1})),
-            "list_groups_with_sizes": seconds(lambda: project.groups("movie")),
-            "rename_one": seconds(
-                lambda: project.edit({"edit": "asset.rename", "kind": "movie", "asset": 9, "name": "x"})
-            ),
-        }
-        figures["seconds"] = times
-        figures["all_100000_as_records_seconds"] = seconds(lambda: project.assets("movie"), 3)
-        figures["rebuild_seconds"] = seconds(project.rebuild, 1)
-    figures["open_to_read_seconds"] = seconds(lambda: Project.open(folder).close())
-    figures["open_to_write_seconds"] = seconds(lambda: Project.open(folder, "rw").close())
-    figures["reached"] = all(value < LIMIT_SECONDS for value in times.values())
-    return figures
+        other.time("import_100000_as_one_edit", lambda: project.edit(request), 1)
+        add = {"edit": "group.add", "kind": "movie", "members": list(range(1, ASSETS + 1, 2))}
+        names = (f"half {number}" for number in range(REPEATS))
+        rename = {"edit": "asset.rename", "kind": "movie", "asset": 9, "name": "x"}
+        invert = {"edit": "group.invert", "kind": "movie", "group": 1}
+        quick.time("list_a_page_of_200", lambda: project.assets("movie", limit=200, offset=70_000))
+        quick.time("filter_by_name", lambda: project.assets("movie", name="*_01234*"))
+        quick.time("filter_and_count", lambda: project.count("movie", name="*7"))
+        quick.time("make_a_group_of_50000", lambda: project.edit({**add, "name": next(names)}))
+        quick.time("list_a_page_of_that_group", lambda: project.assets("movie", group=1, limit=200, offset=30_000))
+        quick.time("invert_that_group", lambda: project.edit(invert))
+        quick.time("list_groups_with_sizes", lambda: project.groups("movie"))
+        quick.time("rename_one", lambda: project.edit(rename))
+        other.time("all_100000_as_records", lambda: project.assets("movie"), 3)
+        other.time("rebuild", project.rebuild, 1)
+    other.time("open_to_read", lambda: Project.open(folder).close())
+    other.time("open_to_write", lambda: Project.open(folder, "rw").close())
+    return {
+        "assets": ASSETS, "limit_seconds": LIMIT_SECONDS, "seconds": quick.seconds, "cpu_seconds": quick.cpu_seconds,
+        "reached_by_the_clock": max(quick.seconds.values()) < LIMIT_SECONDS,
+        "reached_by_cpu": max(quick.cpu_seconds.values()) < LIMIT_SECONDS,
+        "without_limit": {"seconds": other.seconds, "cpu_seconds": other.cpu_seconds},
+    }  # fmt: skip
 
 
 def main() -> None:

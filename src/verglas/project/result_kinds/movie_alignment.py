@@ -35,7 +35,6 @@ MOVIE_ALIGNMENT = ResultKind(
         "thumbnail": "Assets/Images/Scaled",
         "shifts": "Assets/Movies",
         "picture": "Assets/Movies",
-        "picture": "Assets/Movies",
     },
     product_columns=_image,
     parent_column="parent_movie",
