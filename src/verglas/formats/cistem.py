@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import struct
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +74,7 @@ BY_BIT = {parameter.bit: parameter for parameter in PARAMETERS}
 MATCHING_TYPE = {"I": 9, "i": 2, "f": 3, "s": 8}
 TYPES = {2: "<i4", 3: "<f4", 4: "i1", 5: "<i8", 6: "<f8", 7: "i1", 9: "<u4"}
 MOST_COLUMNS = 64
+OPTICS_MARK = "; optics groups: "
 
 
 def read_cistem_star(path: PathLike) -> ParticleTable:
@@ -96,7 +100,7 @@ def read_cistem_star(path: PathLike) -> ParticleTable:
             )
     table = table_from(name, columns, len(loop))
     take_carried(table, loop, [label for label in loop.labels if label not in BY_LABEL], name)
-    return with_groups(table)
+    return with_groups(table, read_optics_comment(path))
 
 
 def table_from(path: str, columns: dict[str, Any], count: int) -> ParticleTable:
@@ -122,10 +126,12 @@ def table_from(path: str, columns: dict[str, Any], count: int) -> ParticleTable:
     return table
 
 
-def with_groups(table: ParticleTable) -> ParticleTable:
+def with_groups(table: ParticleTable, given: Sequence[OpticsGroup] = ()) -> ParticleTable:
     """Return the table with an optics group for each number that its particles have."""
-    numbers = sorted(set(np.unique(table["optics_group"]).tolist()))
-    table.optics = [OpticsGroup(number, f"opticsGroup{number}") for number in numbers] or [OpticsGroup()]
+    known = {group.number for group in given}
+    numbers = sorted(set(np.unique(table["optics_group"]).tolist()) - known)
+    new = [OpticsGroup(number, f"opticsGroup{number}") for number in numbers]
+    table.optics = [*given, *new] or [OpticsGroup()]
     return table
 
 
@@ -172,7 +178,22 @@ def write_cistem_star(table: ParticleTable, path: PathLike) -> None:
     if not np.array_equal(coordinate_pixel_size_A(table), table["pixel_size_A"]) or not table["pixel_size_A"].all():
         carried |= carry_known(table, ("coordinate_x_px", "coordinate_y_px"))
     block = Block("", loops=[Loop(columns | carried | carry_extra(table, "cisTEM"))])
-    write_star(path, [block], "Written by verglas", quote_all=True)
+    optics = json.dumps([asdict(group) for group in table.optics], ensure_ascii=True)
+    write_star(path, [block], f"Written by verglas{OPTICS_MARK}{optics}", quote_all=True)
+
+
+def read_optics_comment(path: PathLike) -> list[OpticsGroup]:
+    """Return the optics groups that :func:`write_cistem_star` left in the first comment; none in other files."""
+    with open(path, "rb") as file:
+        lines = [file.readline(1 << 22) for _ in range(2)]
+    for line in lines:
+        before, mark, text = line.decode("utf-8", "replace").partition(OPTICS_MARK)
+        if before.startswith("#") and mark:
+            try:
+                return [OpticsGroup.from_json(group) for group in json.loads(text)]
+            except (ValueError, TypeError, AttributeError):
+                raise FormatError(path, "the optics groups in its first comment are damaged.", "Delete them.") from None
+    return []
 
 
 def read_cistem_binary(path: PathLike) -> ParticleTable:

@@ -247,7 +247,8 @@ def write_cryosparc(table: ParticleTable, path: PathLike) -> None:
             table, {n: -1 if g.contrast_inverted is False else 1 for n, g in groups.items()}
         )
         fields["blob/sign"] = fields["blob/sign"].astype(np.float32)
-    numbers = {n: int(g.extra.get("ctf/exp_group_id", n)) for n, g in groups.items()}
+    given = {n: g.extra.get("ctf/exp_group_id", "") for n, g in groups.items()}
+    numbers = {n: int(word) if word.isascii() and word.isdigit() and len(word) < 10 else n for n, word in given.items()}
     fields["ctf/exp_group_id"] = per_group(table, numbers).astype(np.uint32)
     fields |= {field: table[column].astype(np.float32) for field, column in PLAIN.items()}
     fields |= {field: to_radians(table[column]).astype(np.float32) for field, column in RADIANS.items()}

@@ -100,6 +100,19 @@ class OpticsGroup:
     contrast_inverted: bool | None = None
     extra: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> OpticsGroup:
+        """Return a group from what ``asdict`` made of one; TypeError or ValueError where it is damaged."""
+        group = cls(**entry)
+        numbers = (group.number, group.image_size_px, group.micrograph_pixel_size_A)
+        texts = (group.name, *group.extra, *group.extra.values())
+        kinds = isinstance(group.number, int) and isinstance(group.image_size_px, int)
+        if not kinds or not all(isinstance(text, str) for text in texts) or not np.isfinite(numbers).all():
+            raise TypeError("an optics group has entries of the wrong kind")
+        if abs(group.number) >= 2**31 or not 0 <= group.image_size_px < 2**31:
+            raise ValueError("an optics group has numbers that are too large")
+        return group
+
 
 class ParticleTable:
     """Particles with their poses, CTF parameters, occupancies and everything else that is known of them.
@@ -314,9 +327,9 @@ class ParticleTable:
         if wrong:
             raise FormatError(name, f"column {wrong[0]} has type {particles.dtype[wrong[0]]}, not {DTYPE[wrong[0]]}.")
         try:
-            groups = [OpticsGroup(**group) for group in trailer["optics"]]
+            groups = [OpticsGroup.from_json(group) for group in trailer["optics"]]
             names, text = [str(word) for word in trailer["names"]], [str(word) for word in trailer["text_columns"]]
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(name, f"its description is damaged ({error}).", "Copy the file again.") from None
         absent = [column for column in COLUMNS if column not in fields]
         table = cls(particles, names, groups, text)

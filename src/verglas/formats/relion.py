@@ -156,7 +156,10 @@ def read_optics(path: str, table: ParticleTable, optics: Loop) -> None:
     table.optics = []
     for row, number in enumerate(numbers):
         extra = {label: word[row] for label, word in words.items() if label != "rlnOpticsGroup"}
-        table.optics.append(optics_group(number, extra))
+        try:
+            table.optics.append(optics_group(checked_number(number), extra))
+        except (ValueError, OverflowError) as error:
+            raise FormatError(path, f"optics group {number} is damaged ({error}).", "Mend its optics table.") from None
     order = np.argsort(numbers)
     places = np.empty(0, np.int64)
     if numbers:
@@ -177,7 +180,18 @@ def optics_group(number: int, words: dict[str, str]) -> OpticsGroup:
     name = extra.pop("rlnOpticsGroupName", f"opticsGroup{number}")
     contrast = {"1": True, "0": False}.get(extra.pop("verglasContrastInverted", ""))
     micrograph = extra.get("rlnMicrographPixelSize") or extra.get("rlnMicrographOriginalPixelSize") or "0"
-    return OpticsGroup(number, name, int(float(extra.get("rlnImageSize", "0"))), float(micrograph), contrast, extra)
+    size_px = checked_number(float(extra.get("rlnImageSize", "0")))
+    checked_number(float(extra.get("verglasOpticsGroup", "0")))
+    if not np.isfinite(float(micrograph)):
+        raise ValueError(f"pixel size {micrograph}")
+    return OpticsGroup(number, name, size_px, float(micrograph), contrast, extra)
+
+
+def checked_number(value: float) -> int:
+    """Return a whole number of at most 31 bits, or raise ValueError."""
+    if not abs(value) < 2**31 or value != int(value):
+        raise ValueError(f"{value} is no usable whole number")
+    return int(value)
 
 
 def restore_groups(path: str, table: ParticleTable, loop: Loop, left: set[str]) -> None:
