@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,16 +92,21 @@ def symmetry_operators(name: str) -> list[NDArray[np.float64]]:
     return rotations
 
 
-@lru_cache(maxsize=8)
-def read_structure(model: str) -> Any:
-    """Return the gemmi structure of a shipped model (completed by its symmetry) or of a PDB or mmCIF file."""
-    import gemmi
-
+def model_path(model: str) -> Path:
+    """Return the file of a shipped model, or check that a given one is there."""
     path = DATA / f"{model}.pdb.gz" if model in SHIPPED else Path(model)
     if not path.is_file():
         raise InputError(
             f"{model}: no such file. Give the path of a PDB or mmCIF file, or one of: {', '.join(SHIPPED)}."
         )
+    return path
+
+
+def read_structure(model: str) -> Any:
+    """Return the gemmi structure of a shipped model (completed by its symmetry) or of a PDB or mmCIF file."""
+    import gemmi
+
+    path = model_path(model)
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError) as error:
@@ -110,7 +115,7 @@ def read_structure(model: str) -> Any:
         raise FormatError(path, "holds no atoms.", "Give a file with coordinates.")
     if model in SHIPPED:
         first = structure[0][0].clone()
-        for number, matrix in enumerate(symmetry_operators(SHIPPED[model])[1:] if model in SHIPPED else [], start=2):
+        for number, matrix in enumerate(symmetry_operators(SHIPPED[model])[1:], start=2):
             copy = first.clone()
             copy.name = f"{first.name}-{number}"
             for residue in copy:
@@ -118,6 +123,43 @@ def read_structure(model: str) -> Any:
                     atom.pos = gemmi.Position(*(matrix @ np.array(atom.pos.tolist())))
             structure[0].add_chain(copy)
     return structure
+
+
+class FlatModel(NamedTuple):
+    """All atoms of a file, as arrays: labels are (chain, residue number, atom name)."""
+
+    labels: list[tuple[str, str, str]]
+    positions_A: NDArray[np.float64]
+    elements: NDArray[np.str_]
+    hydrogens: NDArray[np.int64]
+    b_A2: NDArray[np.float64]
+    occupancy: NDArray[np.float64]
+
+
+@lru_cache(maxsize=8)
+def flat_model(model: str, changed_ns: int, hydrogens: str) -> FlatModel:
+    """Return the atoms of a file that was last changed at that time, one alternative of each."""
+    labels, positions, elements, riders, b, occupancy = [], [], [], [], [], []
+    for chain in read_structure(model)[0]:
+        for residue in chain:
+            riding = RIDING_HYDROGENS.get(residue.name)
+            number = str(residue.seqid)
+            for atom in residue:
+                if atom.altloc not in ("\0", "A") or (atom.element.is_hydrogen and hydrogens != "file"):
+                    continue
+                backbone = {"N": 1, "CA": 1}.get(atom.name, 0) if riding is not None and residue.name != "HOH" else 0
+                labels.append((chain.name, number, atom.name))
+                positions.append(atom.pos.tolist())
+                elements.append(atom.element.name)
+                riders.append((riding or {}).get(atom.name, backbone) if hydrogens == "riding" else 0)
+                b.append(atom.b_iso)
+                occupancy.append(atom.occ)
+    if not labels:
+        raise FormatError(model_path(model), "holds no atoms but hydrogens.", "Simulate with hydrogens=file.")
+    xyz, weights = np.array(positions, dtype=float), np.array(occupancy, dtype=float)
+    if model not in SHIPPED:
+        xyz = xyz - np.average(xyz, axis=0, weights=weights if weights.any() else None)
+    return FlatModel(labels, xyz, np.array(elements), np.array(riders), np.array(b, dtype=float), weights)
 
 
 def selected(structure: Any, selection: str) -> set[tuple[str, str, str]]:
@@ -155,7 +197,7 @@ def rotation_about(axis: tuple[float, float, float], angle_degrees: float) -> ND
 def read_atoms(specimen: SpecimenParameters, conformation: Conformation | None = None) -> Atoms:
     """Return the atoms of a model in one of its conformations.
 
-    A shipped model keeps its symmetry centre as origin; any other model is centred on its unbent centre of mass.
+    A shipped model keeps its symmetry centre as origin; any other is centred on the mean of its (unbent) atoms.
 
     Raises
     ------
@@ -164,43 +206,26 @@ def read_atoms(specimen: SpecimenParameters, conformation: Conformation | None =
     FormatError
         The file holds no atoms.
     """
-    structure = read_structure(specimen.model)
-    labels, positions, elements, hydrogens, b, occupancy = [], [], [], [], [], []
-    for chain in structure[0]:
-        for residue in chain:
-            riding = RIDING_HYDROGENS.get(residue.name)
-            for atom in residue:
-                if atom.altloc not in ("\0", "A") or (atom.element.is_hydrogen and specimen.hydrogens != "file"):
-                    continue
-                backbone = {"N": 1, "CA": 1}.get(atom.name, 0) if riding is not None and residue.name != "HOH" else 0
-                count = (riding or {}).get(atom.name, backbone)
-                labels.append((chain.name, str(residue.seqid), atom.name))
-                positions.append(atom.pos.tolist())
-                elements.append(atom.element.name)
-                hydrogens.append(count if specimen.hydrogens == "riding" else 0)
-                b.append(atom.b_iso)
-                occupancy.append(atom.occ)
-    xyz = np.array(positions, dtype=float)
-    weights = np.array(occupancy)
-    if specimen.model not in SHIPPED:
-        xyz = xyz - np.average(xyz, axis=0, weights=weights if weights.any() else None)
+    changed_ns = model_path(specimen.model).stat().st_mtime_ns
+    flat = flat_model(specimen.model, changed_ns, specimen.hydrogens)
+    xyz = flat.positions_A.copy()
     keep = np.ones(len(xyz), dtype=bool)
     if conformation is not None and conformation.selection:
-        chosen = selected(structure, conformation.selection)
-        inside = np.array([label in chosen for label in labels])
+        chosen = selected(read_structure(specimen.model), conformation.selection)
+        inside = np.array([label in chosen for label in flat.labels])
         centre = xyz[inside].mean(axis=0)
         turn = rotation_about(conformation.axis, conformation.angle_degrees)
         xyz[inside] = (xyz[inside] - centre) @ turn.T + centre + np.array(conformation.translation_A)
     if conformation is not None and conformation.remove:
-        chosen = selected(structure, conformation.remove)
-        keep = np.array([label not in chosen for label in labels])
+        chosen = selected(read_structure(specimen.model), conformation.remove)
+        keep = np.array([label not in chosen for label in flat.labels])
     if not keep.any():
         raise InputError(f"conformation {conformation.name if conformation else ''!r} leaves no atom of the model.")
-    b_A2 = np.array(b) if specimen.b_factor_A2 is None else np.full(len(xyz), specimen.b_factor_A2)
+    b_A2 = flat.b_A2 if specimen.b_factor_A2 is None else np.full(len(xyz), specimen.b_factor_A2)
     return Atoms(
         positions_A=xyz[keep],
-        elements=np.array(elements)[keep],
-        hydrogens=np.array(hydrogens)[keep],
+        elements=flat.elements[keep],
+        hydrogens=flat.hydrogens[keep],
         b_A2=b_A2[keep] + specimen.extra_b_factor_A2,
-        occupancy=weights[keep],
+        occupancy=flat.occupancy[keep],
     )

@@ -152,10 +152,10 @@ def critical_dose_e_A2(k: NDArray[np.float64], voltage_kV: float) -> NDArray[np.
     References
     ----------
     Grant & Grigorieff, eLife 4, e06980 (2015): 0.24499 k^-1.6649 + 2.8141 at 300 kV; at 200 kV 0.8 of it, at 100 kV
-    0.57 of it (scaled by the inelastic cross-section).
+    0.532 of it (as cisTEM), linear between them.
     """
     safe = np.maximum(k, 1e-4)
-    scale = np.interp(voltage_kV, [100, 200, 300], [0.57, 0.8, 1.0])
+    scale = np.interp(voltage_kV, [100, 200, 300], [0.532, 0.8, 1.0])
     return np.asarray(scale * (0.24499 * safe**-1.6649 + 2.8141))
 
 

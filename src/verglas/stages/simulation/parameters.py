@@ -108,7 +108,7 @@ class MovieParameters(SpecimenParameters, OpticsParameters):
     width: int = field(2048, "image width", "pixels", ge=64, le=16384)
     height: int = field(2048, "image height", "pixels", ge=64, le=16384)
     frames: int = field(20, "frames of a movie", ge=1, le=2000)
-    dose_per_frame_e_A2: float = field(2.0, "dose of one frame", "e/A^2", gt=0, le=100)
+    dose_per_frame_e_A2: float = field(2.0, "dose of one frame", "e/A^2", gt=0, le=1000)
     pre_exposure_e_A2: float = field(0.0, "dose before the first frame", "e/A^2", ge=0, le=1000)
     particles: int = field(60, "particles whose centre lies in an image", ge=0, le=100_000)
     minimum_distance: float = field(1.0, "smallest distance of two particles, in particle diameters", ge=0, le=10)
@@ -143,6 +143,6 @@ class MicrographParameters(MovieParameters):
     """Summed micrographs: movies whose motion was corrected to perfection unless a drift is asked for."""
 
     frames: int = field(10, "steps in which dose, damage and ice movement are followed", ge=1, le=2000)
-    dose_per_frame_e_A2: float = field(4.0, "dose of one step", "e/A^2", gt=0, le=100)
+    dose_per_frame_e_A2: float = field(4.0, "dose of one step", "e/A^2", gt=0, le=1000)
     drift_A: float = field(0.0, "drift that was left uncorrected", "A", ge=0, le=500)
     local_motion_A: float = field(0.0, "local motion that was left uncorrected (rms)", "A", ge=0, le=100)

@@ -67,13 +67,19 @@ class FactorBasis:
         self, atoms: Atoms, highest_frequency: float, *, solvent: bool, smoothing_A: float, tolerance: float = 2e-4
     ) -> None:
         self.k = np.linspace(0, highest_frequency, RADIAL_SAMPLES)
-        rounded = np.round(atoms.b_A2 * 4) / 4
-        labels = np.rec.fromarrays([atoms.elements, atoms.hydrogens, rounded, atoms.occupancy])
-        kinds, self.kind, counts = np.unique(labels, return_inverse=True, return_counts=True)
+        names, element = np.unique(atoms.elements, return_inverse=True)
+        # whole numbers that tell kinds apart: element, hydrogens, B to 0.25 A^2, occupancy to 0.01
+        features = np.stack(
+            [element, atoms.hydrogens, np.rint(atoms.b_A2 * 4).astype(int), np.rint(atoms.occupancy * 100).astype(int)]
+        )
+        _, first, self.kind, counts = np.unique(
+            np.ravel_multi_index(list(features), list(features.max(axis=1) + 1)),
+            return_index=True, return_inverse=True, return_counts=True,
+        )  # fmt: skip
         factors = np.array(
             [
-                occupancy * atom_factor(str(e), int(h), float(b), self.k, solvent=solvent, smoothing_A=smoothing_A)
-                for e, h, b, occupancy in kinds
+                occupancy / 100 * atom_factor(str(names[e]), h, b / 4, self.k, solvent=solvent, smoothing_A=smoothing_A)
+                for e, h, b, occupancy in features[:, first].T.tolist()
             ]
         )
         values, vectors = np.linalg.eigh((factors * counts[:, None]).T @ factors)
