@@ -1,14 +1,15 @@
-"""Prove that no kill loses anything: worker, controller or command killed at random, or the disk full, then resume.
+"""Prove that no kill loses anything: worker, controller, command or all killed, or the disk full; then resume.
 
-``python -m prove.kill [trials]``: each trial runs the action on the same inputs, disturbs it once or twice at random
-moments, resumes until it is done, and compares every result file with those of an undisturbed run, byte by byte.
+``python -m prove.kill [trials]``: each trial aligns the same small movies in a copy of the same project, is disturbed
+at a random moment, resumed until it is done, and compared with an undisturbed run: every file of the results byte by
+byte, and the database with one rebuilt from the journal and the job folders. Kernels must be compiled before.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -17,130 +18,218 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
-from tests.execution.toy import make_job
+from tests.support.movies import make_movie
 from tools.measured import REPOSITORY, record
 
-from verglas.execution.controller import run_job, start_detached
+from verglas.errors import VerglasError
 from verglas.execution.job_folder import JobFolder
+from verglas.formats import write_mrc, write_tiff_movie
+from verglas.project import Project
 
 TRIALS = 300
 SIDE_BY_SIDE = 2
-WAYS = ("worker", "controller", "both", "starter", "disk full")
-ITEMS = [{"id": i, "seconds": 0.03} for i in range(20)]
-CHUNKS = 9
-PATIENCE_SECONDS = 60.0
-STARTER = (
-    "import sys, time; from verglas.execution.controller import start_detached;"
-    "from verglas.execution.job_folder import JobFolder; start_detached(JobFolder(sys.argv[1])); time.sleep(60)"
-)
+MOVIES = 6
+PATIENCE_SECONDS = 90.0
+WAYS = ("worker", "controller", "command", "all", "disk full")
+VERGLAS = str(Path(sys.executable).parent / "verglas")
+START = ["align-movies", "--workers", "2", "--threads", "1", "--json"]
 
 
-def contents(job: JobFolder) -> dict[str, bytes]:
-    """Return every result file; a leftover of a killed writer (its name starts with a dot) is no result."""
-    return {path.name: path.read_bytes() for path in job.results_folder.iterdir() if not path.name.startswith(".")}
+def command(project: Path, *words: str) -> list[str]:
+    """Return a verglas command line about a project."""
+    return [VERGLAS, *words, "--project", str(project)]
 
 
-def controller_process(job: JobFolder) -> psutil.Process | None:
-    """Return the living controller's process."""
-    found = job.controller()
-    return psutil.Process(found.process) if found is not None and job.controller_lives() else None
+def make_template(folder: Path) -> Path:
+    """Make a project with a few small movies."""
+    data, project = folder / "data", folder / "project"
+    data.mkdir()
+    files = []
+    for number in range(MOVIES):
+        made = make_movie(np.random.default_rng(number), shape=(256, 256), frames=6, contrast=0.2)
+        files.append(data / f"m{number}.tif")
+        write_tiff_movie(files[-1], iter(made.frames))
+    write_mrc(data / "gain.mrc", made.gain, 1.0)
+    subprocess.run([VERGLAS, "new", str(project)], check=True, capture_output=True)
+    values = ["--pixel-size", "1", "--voltage", "300", "--cs", "2.7", "--dose-per-frame", "1"]
+    words = ["import", "movies", *values, "--gain", str(data / "gain.mrc"), *map(str, files)]
+    subprocess.run(command(project, *words), check=True, capture_output=True)
+    return project
 
 
-def disturb(job: JobFolder, way: str, chance: random.Random, started: subprocess.Popen[bytes]) -> None:
-    """Do the harm at a random moment of the job."""
-    time.sleep(chance.uniform(0.0, 2.5))
-    process = controller_process(job)
-    workers = process.children() if process is not None else []
-    if way == "starter":
-        started.kill()
-    elif process is not None and way == "disk full":
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (job.events_path.stat().st_size + 200, -1))
-    elif process is not None:
-        victims = [chance.choice(workers)] if workers and way != "controller" else []
-        for victim in victims + ([process] if way != "worker" else []):
-            try:
-                os.kill(victim.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+def contents(project: Path) -> dict[str, bytes]:
+    """Return all files of results, taken in or not, by name."""
+    places = ("Assets/Images/**/*", "Assets/Movies/**/*", "Jobs/*/results/*")
+    found = [path for place in places for path in project.glob(place)]
+    return {path.name: path.read_bytes() for path in found if path.is_file() and not path.name.startswith(".")}
 
 
-def finish(job: JobFolder) -> int:
-    """Resume until the job is done; return how many resumes it took."""
+def job_of(project: Path) -> JobFolder | None:
+    """Return the job, as soon as it has a request."""
+    found = JobFolder.all_in(project / "Jobs")
+    return found[-1] if found else None
+
+
+def kill(process: psutil.Process | subprocess.Popen[bytes]) -> None:
+    """Kill -9."""
+    with suppress(ProcessLookupError, psutil.Error):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def disturb(project: Path, way: str, chance: random.Random, started: subprocess.Popen[bytes]) -> None:
+    """Do the harm now."""
+    job = job_of(project)
+    record_of = job.controller() if job is not None else None
+    living = record_of is not None and job is not None and job.controller_lives()
+    controller: psutil.Process | None = None
+    workers: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        controller = psutil.Process(record_of.process) if living and record_of is not None else None
+        workers = controller.children() if controller is not None else []
+    if way == "disk full":
+        filler = project / "filler"
+        free = shutil.disk_usage(project).free - chance.randrange(0, 120_000)
+        with suppress(OSError), filler.open("wb") as stream:
+            stream.write(bytes(max(0, free)))
+        started.wait(timeout=PATIENCE_SECONDS)
+        filler.unlink()
+    if way in {"command", "all"}:
+        kill(started)
+    if way in {"controller", "all"} and controller is not None:
+        kill(controller)
+    if way in {"worker", "all"} and workers:
+        kill(chance.choice(workers))
+
+
+def finish(project: Path, started: subprocess.Popen[bytes]) -> int:
+    """Go on until the job is done; return how many resumes it took."""
     end = time.monotonic() + PATIENCE_SECONDS
     resumes = 0
     while time.monotonic() < end:
-        if job.controller_lives() or job.state().name == "queued":
+        job = job_of(project)
+        if started.poll() is None or (job is not None and job.controller_lives()):
             time.sleep(0.02)
-        elif job.state().name == "done":
+        elif job is not None and job.state().name == "done":
             return resumes
         else:
             resumes += 1
-            start_detached(job).wait(timeout=PATIENCE_SECONDS)
-    raise AssertionError(f"{job.path} did not finish:\n{job.log_path.read_text()[-2000:]}")
+            again = START if job is None else ["jobs", "resume", str(job.number), "--json"]
+            subprocess.run(command(project, *again), capture_output=True, check=False, timeout=PATIENCE_SECONDS)
+    raise AssertionError("the job did not finish")
 
 
-def trial(number: int, expected: dict[str, bytes]) -> dict[str, Any]:
-    """Run one disturbed job and judge it."""
+def judge(project: Path, expected: dict[str, bytes]) -> dict[str, Any]:
+    """Compare with the undisturbed run; compare the database with a rebuilt one."""
+    job = job_of(project)
+    assert job is not None
+    with Project.open(project, "rw") as opened:
+        problems = opened.take_in()["problems"]
+        live = opened.dump()
+        opened.rebuild()
+        rebuilt = opened.dump()
+    lines = job.events_path.read_bytes().count(b'{"event":"result"')
+    return {
+        "equal": contents(project) == expected,
+        "each_result_once": lines == len(job.results()) == MOVIES,
+        "rebuilt_equal": live == rebuilt,
+        "set_aside": len(job.failures()),
+        "problems": problems,
+    }
+
+
+def trial(number: int, template: Path, folder: Path, seconds: float, expected: dict[str, bytes]) -> dict[str, Any]:
+    """Run one disturbed job in ``folder`` and judge it."""
     chance = random.Random(number)
     way = WAYS[number % len(WAYS)]
     began = time.monotonic()
-    folder = Path(tempfile.mkdtemp(prefix="verglas-kill-"))
-    job = make_job(folder, ITEMS, workers=2, chunks=CHUNKS)
-    started = (
-        subprocess.Popen([sys.executable, "-c", STARTER, str(job.path)]) if way == "starter" else start_detached(job)
-    )
-    disturb(job, way, chance, started)
-    if way == "starter" and not job.controllers():
-        time.sleep(1.0)
-        if not job.controllers():
-            start_detached(job)  # it was killed before it had started anything
-    resumes = finish(job)
-    started.kill()
-    started.wait()
-    keys = [line for line in job.events_path.read_text().splitlines() if line.startswith('{"event":"result"')]
-    verdict = {
-        "way": way,
-        "equal": contents(job) == expected,
-        "each_result_once": len(keys) == len(job.results()) == len(expected),
-        "set_aside": len(job.failures()),
-        "resumes": resumes,
-        "seconds": time.monotonic() - began,
-    }
-    if verdict["equal"] and verdict["each_result_once"] and not verdict["set_aside"]:
+    project = folder / "project"
+    shutil.copytree(template, project)
+    started = subprocess.Popen(command(project, *START), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = chance.uniform(0.3, seconds)
+    time.sleep(after)
+    verdict: dict[str, Any] = {"number": number, "way": way, "after_seconds": after}
+    try:
+        disturb(project, way, chance, started)
+        verdict["resumes"] = finish(project, started)
+        verdict |= judge(project, expected)
+    except (AssertionError, VerglasError, OSError, subprocess.SubprocessError) as error:
+        verdict["error"] = f"{type(error).__name__}: {error}"
+    verdict["seconds"] = time.monotonic() - began
+    return verdict
+
+
+def is_good(verdict: dict[str, Any]) -> bool:
+    """Tell whether nothing was lost, doubled or changed."""
+    clean = not verdict.get("error") and not verdict.get("problems") and not verdict.get("set_aside")
+    return clean and all(verdict[name] for name in ("equal", "each_result_once", "rebuilt_equal"))
+
+
+def run_trial(number: int, base: Path, seconds: float) -> dict[str, Any]:
+    """Run a trial as a process of its own, with a disk of its own where the disk will be filled."""
+    folder = base / f"trial-{number}"
+    folder.mkdir()
+    own = [sys.executable, "-m", "prove.kill", "trial", str(number), str(base), str(folder), str(seconds)]
+    if WAYS[number % len(WAYS)] == "disk full":
+        own = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64m tmpfs "$1" && shift && exec "$@"', "sh",
+               str(folder), *own]  # fmt: skip
+    done = subprocess.run(own, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return {"number": number, "way": WAYS[number % len(WAYS)], "error": done.stderr[-2000:], "seconds": 0.0}
+    verdict: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if is_good(verdict):
         shutil.rmtree(folder)
+    else:
+        sys.stderr.write(f"{verdict} in {folder}\n")
     return verdict
 
 
 def main() -> None:
-    trials = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else TRIALS
-    os.environ["PYTHONPATH"] = str(REPOSITORY)
-    undisturbed = make_job(Path(tempfile.mkdtemp()), ITEMS, chunks=CHUNKS)
-    assert run_job(undisturbed, in_process=True) == "done"
-    expected = contents(undisturbed)
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["trial"]:
+        base = Path(arguments[2])
+        expected = contents(base / "undisturbed")
+        made = trial(int(arguments[1]), base / "project", Path(arguments[3]), float(arguments[4]), expected)
+        sys.stdout.write(json.dumps(made) + "\n")
+        return
+    trials = int(arguments[0]) if arguments and arguments[0].isdigit() else TRIALS
+    os.chdir(REPOSITORY)
+    base = Path(tempfile.mkdtemp(prefix="verglas-kill-"))
+    template = make_template(base)
+    shutil.copytree(template, base / "undisturbed")
+    began = time.monotonic()
+    subprocess.run(command(base / "undisturbed", *START), check=True, capture_output=True)
+    seconds = time.monotonic() - began
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        verdicts = list(pool.map(lambda number: trial(number, expected), range(trials)))
-    good = [v for v in verdicts if v["equal"] and v["each_result_once"] and not v["set_aside"]]
-    seconds = sorted(v["seconds"] for v in verdicts)
+        verdicts = list(pool.map(lambda number: run_trial(number, base, seconds), range(trials)))
+    good = [verdict for verdict in verdicts if is_good(verdict)]
+    times = sorted(verdict["seconds"] for verdict in verdicts)
     path = record(
         "kill",
         {
-            "action": "toy of the tests: 20 files and a sum over 9 chunks",
+            "action": f"align-movies on {MOVIES} movies of 6 frames of 256 x 256 pixels, 2 workers",
             "trials": trials,
-            "equal_to_the_bit_and_nothing_lost_or_doubled": len(good),
-            "by_way": dict(Counter(v["way"] for v in verdicts)),
-            "good_by_way": dict(Counter(v["way"] for v in good)),
-            "resumes_needed": sum(v["resumes"] for v in verdicts),
-            "seconds_per_trial_median": round(seconds[len(seconds) // 2], 2),
+            "good": len(good),
+            "good_means": "result files equal to the bit, each result once, nothing set aside, rebuilt database equal",
+            "trials_by_way": dict(Counter(verdict["way"] for verdict in verdicts)),
+            "good_by_way": dict(Counter(verdict["way"] for verdict in good)),
+            "resumes_needed": sum(verdict.get("resumes", 0) for verdict in verdicts),
+            "undisturbed_seconds": round(seconds, 2),
+            "seconds_per_trial_median": round(times[len(times) // 2], 2),
             "trials_side_by_side": SIDE_BY_SIDE,
-            "disk_full_by": "a file size limit set on the running controller",
+            "disk_full_by": "filling a small tmpfs of the trial's own",
+            "wrong": [verdict for verdict in verdicts if not is_good(verdict)],
         },
     )
     sys.stdout.write(path.read_text())
-    assert len(good) == trials, f"{trials - len(good)} trial(s) went wrong"
+    if len(good) == trials:
+        shutil.rmtree(base)
+    assert len(good) == trials, f"{trials - len(good)} trial(s) went wrong; see {base}"
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,6 +129,21 @@ def test_killed_controller_and_worker_resume_to_the_bit(tmp_path: Path) -> None:
     assert wait_for(process, job) == 0, job.log_path.read_text()[-3000:]
     assert content(job) == content(undisturbed)
     assert not job.failures()
+
+
+def test_a_small_disk_that_fills_up_stops_the_job_and_resume_completes_it(tmp_path: Path) -> None:
+    unshare = shutil.which("unshare")
+    place = tmp_path / "small"
+    place.mkdir()
+    space = [unshare or "unshare", "-rm", "sh", "-c"]
+    if unshare is None or subprocess.run([*space, f"mount -t tmpfs tmpfs {place}"], check=False).returncode:
+        pytest.skip("a small disk needs the right to `unshare -rm`; the raised error above stands in")
+    script = f"mount -t tmpfs -o size=200k tmpfs {place} && exec {sys.executable} -m tests.execution.fill {place}"
+    done = subprocess.run([*space, script], capture_output=True, text=True, check=False, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second, equal = done.stdout.split()
+    assert first in {"failed", "interrupted"}
+    assert (second, equal) == ("done", "True")
 
 
 def test_only_loopback_is_bound(tmp_path: Path) -> None:

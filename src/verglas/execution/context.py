@@ -30,6 +30,8 @@ Value = TypeVar("Value")
 
 ATTEMPTS = 2
 PROGRESS_SECONDS = 0.5
+QUIET_SECONDS = 30.0
+"""After so long the time left is said again, though no item was finished."""
 DRAIN_SECONDS = {"pause": 60.0, "cancel": 5.0}
 
 
@@ -74,6 +76,7 @@ class JobContext:
         self._finished = set(job.results())
         self._usage: dict[str, tuple[float, int]] = {}
         self._progress_said = 0.0
+        self._progress: tuple[int, int, str] | None = None
 
     # Work
 
@@ -238,9 +241,12 @@ class JobContext:
     def progress(
         self, done: int, total: int, phase: str = "", seconds_left: float | None = None, *, now: bool = False
     ) -> None:
-        """Say how far the job is; at most twice a second unless ``now``."""
-        if now or time.monotonic() - self._progress_said > PROGRESS_SECONDS:
+        """Say how far the job is, when that has changed: at most twice a second unless ``now``."""
+        since = time.monotonic() - self._progress_said
+        changed = (done, total, phase) != self._progress
+        if now or since > QUIET_SECONDS or (changed and since > PROGRESS_SECONDS):
             self._progress_said = time.monotonic()
+            self._progress = (done, total, phase)
             self._log.append(ProgressEvent(done=done, total=total, phase=phase, seconds_left=seconds_left))
 
     # Checkpoints
