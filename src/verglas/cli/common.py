@@ -78,10 +78,10 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def console() -> Console:
-    """Return the terminal that words for people go to."""
+    """Return the terminal that words for people go to; lines into a file or a pipe are not folded at 80 columns."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
