@@ -349,7 +349,7 @@ def test_a_pickle_in_a_cs_file_is_not_run(tmp_path: Path) -> None:
 @given(st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3), st.floats(0.1, 10), st.integers(-(10**12), 10**12))
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_relion_and_cistem_stars_agree_for_any_values(
-    tmp_path: Path, values: list[float], pixel: float, x: float
+    tmp_path: Path, values: list[float], pixel: float, billionths: int
 ) -> None:
     table = ParticleTable.empty(3, {"rot_deg": values, "origin_x_A": values, "defocus_u_A": values})
     x = billionths * 1e-9
