@@ -64,10 +64,10 @@ def make_template(folder: Path) -> Path:
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """Return all files of results, taken in or not, by name."""
+    """Return all files of results, taken in or not, by place."""
     places = ("Assets/Images/**/*", "Assets/Movies/**/*", "Jobs/*/results/*")
     found = [path for place in places for path in project.glob(place)]
-    return {path.name: path.read_bytes() for path in found if path.is_file() and not path.name.startswith(".")}
+    return {str(p.relative_to(project)): p.read_bytes() for p in found if p.is_file() and not p.name.startswith(".")}
 
 
 def job_of(project: Path) -> JobFolder | None:
@@ -133,9 +133,11 @@ def judge(project: Path, expected: dict[str, bytes]) -> dict[str, Any]:
         live = opened.dump()
         opened.rebuild()
         rebuilt = opened.dump()
+    found = contents(project)
     lines = job.events_path.read_bytes().count(b'{"event":"result"')
     return {
-        "equal": contents(project) == expected,
+        "equal": found == expected,
+        "different": sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name)),
         "each_result_once": lines == len(job.results()) == MOVIES,
         "rebuilt_equal": live == rebuilt,
         "set_aside": len(job.failures()),
