@@ -75,7 +75,7 @@ def make_command(name: str, model: type[BaseModel], runner: str, summary: str, n
     """Return the command that simulates one kind of images."""
 
     @json_option
-    def run(folder: Path, threads: int, as_json: bool, **given: Any) -> None:
+    def run(folder: Path, threads: int, as_json: bool, page: bool, **given: Any) -> None:
         import importlib
 
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -92,6 +92,10 @@ def make_command(name: str, model: type[BaseModel], runner: str, summary: str, n
                 threads=threads,
                 progress=lambda done, total: shown.update(task, completed=done, total=total),
             )
+        if page:
+            from verglas.stages.simulation import write_page
+
+            write_page(folder)
         report = json.loads(Path(result.report).read_text())
         if as_json:
             print_json({"folder": str(folder), **report})
@@ -107,6 +111,9 @@ def make_command(name: str, model: type[BaseModel], runner: str, summary: str, n
         click.Option(
             ["--threads"], type=click.IntRange(1), default=1, show_default=True, help="images computed at once"
         )
+    )
+    command.params.append(
+        click.Option(["--page/--no-page"], default=True, help="write report.html with pictures [default: page]")
     )
     return command
 

@@ -11,7 +11,13 @@ import scipy.fft
 
 from verglas.errors import InputError
 from verglas.formats import open_movie, read_image, read_particles
-from verglas.stages.simulation import MicrographParameters, MovieParameters, simulate_micrographs, simulate_movies
+from verglas.stages.simulation import (
+    MicrographParameters,
+    MovieParameters,
+    simulate_micrographs,
+    simulate_movies,
+    write_page,
+)
 from verglas.stages.simulation.detector import response
 from verglas.stages.simulation.ice import structure_factor, water_memory
 from verglas.stages.simulation.motion import draw_motion
@@ -161,6 +167,7 @@ def test_micrographs_with_everything_in_them(tmp_path):
     report = json.loads(result.report.read_text())
     assert report["particles"] == len(result.particles) == 3
     assert MicrographParameters.model_validate(report["parameters"]) == parameters
+    assert write_page(tmp_path).read_text().count("data:image/png") == 2
 
 
 def test_an_unknown_model_is_refused(tmp_path):

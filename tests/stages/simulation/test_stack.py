@@ -161,6 +161,7 @@ def test_command_line_makes_a_stack(tmp_path):
     assert report["parameters"]["snr"] is None
     images, _ = read_stack(tmp_path / "particles.mrcs")
     assert images.shape == (3, 32, 32)
+    assert "data:image/png" in (tmp_path / "report.html").read_text()
 
 
 def test_command_line_says_what_is_wrong(tmp_path):

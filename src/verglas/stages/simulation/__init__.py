@@ -19,6 +19,7 @@ _HOME = {
     "MoviesResult": "movies",
     "simulate_movies": "movies",
     "simulate_micrographs": "movies",
+    "write_page": "report",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605
