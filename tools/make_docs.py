@@ -7,6 +7,7 @@ from pathlib import Path
 
 from verglas.actions import ACTIONS, Action, load_action
 from verglas.actions.declaration import is_expert, unit_of
+from verglas.cli.common import option_flag
 
 FOLDER = Path(__file__).parents[1] / "docs" / "actions"
 
@@ -27,7 +28,7 @@ def page(action: type[Action]) -> str:
         for name in names:
             info = action.Parameters.model_fields[name]
             default = "required" if info.is_required() else f"`{info.default}`"
-            option = f"--{name.replace('_', '-').lower()}"
+            option = option_flag(name)
             lines.append(f"| `{name}` | `{option}` | {default} | {unit_of(action, name)} | {info.description} |")
     lines += ["", f"Makes: {', '.join(action.outputs)}. What all actions share is in [jobs](../jobs.md).", ""]
     return "\n".join(lines)

@@ -34,7 +34,7 @@ def test_align_movies_from_import_to_active_result(tmp_path: Path) -> None:
     files = [str(tmp_path / f"m{number}.tif") for number in range(2)]
     verglas(folder, "import", "movies", "--pixel-size", "1", "--voltage", "300", "--cs", "2.7",
             "--dose-per-frame", "1", *files)  # fmt: skip
-    summary = verglas(folder, "align-movies", "--workers", "1", "--max-shift-a", "20")
+    summary = verglas(folder, "align-movies", "--workers", "1", "--max-shift", "20")
     assert summary["state"] == "done"
     assert (summary["taken_in"], summary["problems"], summary["failures"]) == (2, [], [])
     assert summary["parameters"]["max_shift_A"] == 20.0

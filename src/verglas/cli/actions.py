@@ -14,7 +14,7 @@ from verglas.actions.declaration import Action, is_expert, unit_of
 from verglas.actions.launch import DEFAULT_PROFILE, DEFAULT_SEED, prepare
 from verglas.actions.registry import load_action
 from verglas.actions.selection import select_inputs
-from verglas.cli.common import json_option, open_project, print_json, project_option
+from verglas.cli.common import json_option, open_project, option_flag, print_json, project_option
 from verglas.cli.following import follow, report
 from verglas.execution.job_folder import ProjectReference
 
@@ -107,9 +107,9 @@ def _option(action: type[Action], name: str) -> click.Option:
     ]
     if unit and (required or info.default is None):
         notes.insert(1, unit)
-    flag = name.replace("_", "-").lower()
+    flag = option_flag(name)
     kind, arguments = _click_type(info.annotation)
-    declaration = f"--{flag}/--no-{flag}" if kind is click.BOOL else f"--{flag}"
+    declaration = f"{flag}/--no-{flag.removeprefix('--')}" if kind is click.BOOL else flag
     return click.Option(
         [declaration, f"parameter_{name}"], type=None if kind is click.BOOL else kind, default=None, nargs=arguments,
         required=required, help=f"{info.description} [{'; '.join(notes)}]",

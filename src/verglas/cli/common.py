@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from verglas.project import Project
 
 F = TypeVar("F", bound=Callable[..., Any])
+UNIT_ENDINGS = ("_e_per_A2", "_e_A2", "_per_A", "_A2", "_A", "_degrees", "_deg", "_kV", "_mm", "_mrad", "_um")
+
+
+def option_flag(name: str) -> str:
+    """Return the option of a parameter: ``max_shift_A`` becomes ``--max-shift``; the unit stands in the help."""
+    for ending in UNIT_ENDINGS:
+        if name.endswith(ending):
+            name = name.removesuffix(ending)
+            break
+    return "--" + name.replace("_", "-").lower()
 
 
 def project_option(function: F) -> F:
