@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from verglas.engine.threads import kernel_threads
 from verglas.errors import InputError
 from verglas.geometry import point_group
-from verglas.signal import smooth_size
+from verglas.signal import apply_mask, smooth_size, sphere_mask
 
 CORE_VOXELS = 32
 """Points nearer to the origin than this are summed in float64: their voxels get a share of almost every particle."""
 PLANES_AT_ONCE = 8
 SMALLEST_BOX = 16
+EDGE_PIXELS = 3.0
+"""Maps fade to their mean over so many pixels at the sphere that fits the box: beyond are noise and wrapped copies."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ def sphere(radius: int) -> Sphere:
     if starts[-1] >= 2**32:
         raise InputError("a Fourier volume of this size is not supported: choose a smaller box or oversampling 1.")
     compact = starts.astype(np.uint32)
-    compact.setflags(write=False)
     return Sphere(centre, compact)
 
 
@@ -200,7 +201,8 @@ def shell_weights(sums: Sequence[FourierSums], operators: int, threads: int) -> 
                 totals[0] += found[0]
                 if volume is one.volume:
                     totals[1] = found[1]
-    return operators * totals[0] / np.maximum(totals[1], 1.0)
+    means: NDArray[np.float64] = operators * totals[0] / np.maximum(totals[1], 1.0)
+    return means
 
 
 def make_map(
@@ -226,7 +228,8 @@ def make_map(
 
     Notes
     -----
-    The padded volume never exists: planes of it are transformed over z and y and cropped, then its rows over x.
+    Beyond the sphere that fits the box the map fades to its mean there. The padded volume never exists: planes of it
+    are transformed over z and y and cropped, then its rows over x.
     """
     import scipy.fft
 
@@ -252,7 +255,10 @@ def make_map(
     for z in range(box):
         rows = scipy.fft.irfft(half[z], grid, axis=1, workers=threads)
         volume[z] = rows[:, kept] * (correction[z] * correction[:, None] * correction)
-    return volume
+    masked: NDArray[np.float32] = apply_mask(
+        volume, sphere_mask(volume.shape, 0.5 * box - EDGE_PIXELS, 1.0, edge_A=EDGE_PIXELS)
+    )
+    return masked
 
 
 def shell_values(curve: Any, slices: Slices) -> NDArray[np.float32]:
