@@ -53,13 +53,14 @@ def scale_by_power(high: float, low: float, power: Any, powers: NDArray[np.float
 
 
 @cpu_kernel()
-def parse_number(buffer: Bytes, start: int, end: int, powers: Any, exact: Any) -> tuple[float, int]:
-    """Read one number from ``buffer[start:end]``.
+def parse_number(buffer: Bytes, start: Any, end: Any, powers: Any, exact: Any) -> Any:
+    """Read one number from ``buffer[start:end]``, or up to the first blank.
 
     Returns
     -------
-    value, kind
-        Kind 0: an integer of at most 15 digits; 1: a real number; 2: ask Python; 3: no number.
+    value, kind, after
+        Kind 0: an integer of at most 15 digits; 1: a real number; 2: ask Python; 3: no number. The place after it is
+        given for kinds 0 and 1.
     """
     i = start
     negative = False
@@ -72,43 +73,45 @@ def parse_number(buffer: Bytes, start: int, end: int, powers: Any, exact: Any) -
     exponent: Any = 0
     is_real = False
     while i < end:
-        c = buffer[i]
-        if 48 <= c <= 57:
+        digit = np.int64(buffer[i]) - 48
+        if 0 <= digit <= 9:
+            if digits == 18:
+                return 0.0, 2, i
             seen += 1
-            if digits < 18:
-                mantissa = mantissa * 10 + np.int64(c - 48)
-                if mantissa:
-                    digits += 1
-                if is_real:
-                    exponent -= 1
-            else:
-                return 0.0, 2
-        elif c == 46 and not is_real:
+            mantissa = mantissa * 10 + digit
+            if mantissa:
+                digits += 1
+            if is_real:
+                exponent -= 1
+        elif digit == -2 and not is_real:
             is_real = True
         else:
             break
         i += 1
     if seen == 0:
         may_be_nan_or_infinity = i < end and (buffer[i] | 32 == 110 or buffer[i] | 32 == 105)
-        return 0.0, 2 if may_be_nan_or_infinity else 3
-    if i < end:
+        return 0.0, 2 if may_be_nan_or_infinity else 3, i
+    if i < end and buffer[i] > 32:
         if buffer[i] != 101 and buffer[i] != 69:
-            return 0.0, 3
+            return 0.0, 3, i
         is_real = True
         i += 1
         minus = False
         if i < end and (buffer[i] == 45 or buffer[i] == 43):
             minus = buffer[i] == 45
             i += 1
-        if i == end or end - i > 4:
-            return 0.0, 2
+        first = i
         written: Any = 0
-        while i < end:
-            c = buffer[i]
-            if c < 48 or c > 57:
-                return 0.0, 3
-            written = written * 10 + np.int64(c - 48)
+        while i < end and buffer[i] > 32:
+            digit = np.int64(buffer[i]) - 48
+            if digit < 0 or digit > 9:
+                return 0.0, 3, i
+            if i - first == 4:
+                return 0.0, 2, i
+            written = written * 10 + digit
             i += 1
+        if i == first:
+            return 0.0, 2, i
         exponent += -written if minus else written
     if mantissa == 0:
         value = 0.0
@@ -120,12 +123,12 @@ def parse_number(buffer: Bytes, start: int, end: int, powers: Any, exact: Any) -
         value, rest = scale_by_power(high, low, exponent, powers)
         # value is the nearest float64 unless the rest lies too close to half the distance to the next one.
         if value + rest * 1.000000001 != value:
-            return 0.0, 2
+            return 0.0, 2, i
     else:
-        return 0.0, 2
+        return 0.0, 2, i
     if not is_real and digits > 15:
-        return 0.0, 2
-    return (-value if negative else value), (1 if is_real else 0)
+        return 0.0, 2, i
+    return (-value if negative else value), (1 if is_real else 0), i
 
 
 @cpu_kernel(inline=True)
@@ -205,7 +208,7 @@ def parse_column(
 ) -> None:
     """Read the numbers at ``starts`` to ``ends`` into ``values`` and ``kinds`` (see :func:`parse_number`)."""
     for row in range(starts.shape[0]):
-        value, kind = parse_number(buffer, starts[row], ends[row], powers, exact)
+        value, kind, _ = parse_number(buffer, starts[row], ends[row], powers, exact)
         values[row] = value
         kinds[row] = kind
 

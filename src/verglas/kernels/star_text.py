@@ -90,6 +90,15 @@ def find_rows(
                 break
             if c == 59 and position == line:
                 return rows, line, 3, line, 0
+            if 0 < count < columns and kinds[count] < 3 and rows < most and c not in (34, 39):
+                value, kind, after = parse_number(buffer, position, size, powers, exact)
+                if kind < 2:
+                    starts[count, rows] = position
+                    values[count, rows] = value
+                    kinds[count] = max(kinds[count], kind)
+                    count += 1
+                    position = after
+                    continue
             first, end, after = value_end(buffer, position)
             if end < 0:
                 return rows, line, 2, position, 0
@@ -105,7 +114,7 @@ def find_rows(
                     return rows, line, 1, line, count
                 starts[count, rows] = position
                 if kinds[count] < 3:
-                    value, kind = parse_number(buffer, first, end, powers, exact)
+                    value, kind, _ = parse_number(buffer, first, end, powers, exact)
                     values[count, rows] = value
                     kinds[count] = max(kinds[count], kind)
             count += 1
