@@ -1,0 +1,353 @@
+"""Levenberg-Marquardt refinement of poses: slices, residuals, derivatives and the normal matrix in one pass.
+
+The model of component k of an image is ``scale * transfer(k) * V(R^T k) * exp(-2 pi i k.d)``, with noise of variance 1.
+Parameters, in this order: turns about three axes of the image's frame (radians), displacement d along x and y (A),
+scale, mean defocus and cosine and sine part of astigmatism (A).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from verglas.kernels.compile import cpu_kernel
+from verglas.kernels.ctf import phase_body
+from verglas.kernels.slicing import gradient_body
+
+Array = np.ndarray[Any, Any]
+
+PARAMETERS = 9
+SCALE = 5
+BLOCK = 64
+
+_gradient = cpu_kernel(inline=True)(gradient_body)
+_phase = cpu_kernel(inline=True)(phase_body)
+
+
+@cpu_kernel(fastmath=True)
+def _ramps(step: float, most: int, out: Array) -> None:
+    """Fill ``out[most + i]`` with cosine and sine of ``i * step``, i = -most ... most."""
+    for i in range(most + 1):
+        c, s = math.cos(i * step), math.sin(i * step)
+        out[most + i, 0], out[most + i, 1] = c, s
+        out[most - i, 0], out[most - i, 1] = c, -s
+
+
+@cpu_kernel(fastmath=True)
+def _defocus_rows(
+    first: int, length: int, qx: Array, qy: Array, slope: Array, found: Array, active: Array, rows: Array, work: Array
+) -> None:
+    """Fill the rows of mean defocus and of both parts of astigmatism for one block."""
+    for p in range(3):
+        if active[6 + p]:
+            out = work[rows[6 + p]]
+            for j in range(length):
+                kx, ky = qx[first + j], qy[first + j]
+                if p == 0:
+                    shape = kx * kx + ky * ky
+                elif p == 1:
+                    shape = kx * kx - ky * ky
+                else:
+                    shape = np.float32(2.0) * kx * ky
+                out[j], out[BLOCK + j] = slope[j] * shape * found[0, j], slope[j] * shape * found[1, j]
+
+
+@cpu_kernel(fastmath=True)
+def _products(
+    values: Array, centre: int, u: Array, v: Array, column: Array, row: Array, qx: Array, qy: Array, data: Array,
+    transfer: Array, whitening: Array, optics: Array, state: Array, rotation: Array, axes: Array, active: Array,
+    rows: Array, ramp_x: Array, ramp_y: Array, total: Array,
+) -> None:  # fmt: skip
+    """Add up the products of all rows (derivatives at scale 1, then the model, then the data) in ``total``.
+
+    ``rows[p]`` is the row of parameter p, -1 where it is not refined; ``optics`` holds pi lambda, the spherical term,
+    and 2 pi / width of the box; ``state`` the displacement, the scale and the four numbers of the defocus.
+    """
+    count = total.shape[0]
+    model, target = count - 2, count - 1
+    work = np.empty((count, 2 * BLOCK), np.float32)
+    most = (ramp_x.shape[0] - 1) // 2
+    _ramps(state[0] * optics[2], most, ramp_x)
+    _ramps(state[1] * optics[2], most, ramp_y)
+    r, a = rotation.astype(np.float32), axes.astype(np.float32)
+    xx, xy, yx, yy, zx, zy = r[0, 0], r[1, 0], r[0, 1], r[1, 1], r[0, 2], r[1, 2]
+    unit = np.float32(optics[2])
+    defocus = active[6] or active[7] or active[8]
+    # One gathering loop, then loops without branches that become vector instructions.
+    found = np.zeros((8, BLOCK), np.float32)
+    turn = np.zeros((3, BLOCK), np.float32)
+    c = np.zeros(BLOCK, np.float32)
+    slope = np.zeros(BLOCK, np.float32)
+    total[:, :] = 0.0
+    for first in range(0, u.size, BLOCK):
+        length = min(BLOCK, u.size - first)
+        if length < BLOCK:
+            work[:, :] = np.float32(0.0)
+        for j in range(length):
+            i = first + j
+            real, imag, gx, gy, gz, hx, hy, hz = _gradient(
+                values, centre, xx * u[i] + xy * v[i], yx * u[i] + yy * v[i], zx * u[i] + zy * v[i]
+            )
+            found[0, j], found[1, j], found[2, j], found[3, j] = real, imag, gx, gy
+            found[4, j], found[5, j], found[6, j], found[7, j] = gz, hx, hy, hz
+        for j in range(length):
+            # The data moved back by the displacement.
+            i = first + j
+            m, n = most + column[i], most + row[i]
+            cx, sx, cy, sy = ramp_x[m, 0], ramp_x[m, 1], ramp_y[n, 0], ramp_y[n, 1]
+            cosine, sine = cx * cy - sx * sy, sx * cy + cx * sy
+            dr, di = data[i].real, data[i].imag
+            work[target, j], work[target, BLOCK + j] = dr * cosine - di * sine, dr * sine + di * cosine
+        if defocus:
+            for j in range(length):
+                i = first + j
+                chi = _phase(qx[i], qy[i], state[3], state[4], state[5], state[6], optics[0], optics[1])
+                c[j] = np.float32(-math.sin(chi)) * whitening[i]
+                slope[j] = np.float32(-math.cos(chi) * optics[0]) * whitening[i]
+            _defocus_rows(first, length, qx, qy, slope, found, active, rows, work)
+        else:
+            for j in range(length):
+                c[j] = transfer[first + j]
+        for part in range(2):
+            start = BLOCK * part
+            g = found[2 + 3 * part : 5 + 3 * part]
+            for j in range(length):
+                # Slopes in the image's frame times the movement of the point under turns about x, y and the beam.
+                ku, kv = u[first + j], v[first + j]
+                px = r[0, 0] * g[0, j] + r[0, 1] * g[1, j] + r[0, 2] * g[2, j]
+                py = r[1, 0] * g[0, j] + r[1, 1] * g[1, j] + r[1, 2] * g[2, j]
+                pz = r[2, 0] * g[0, j] + r[2, 1] * g[1, j] + r[2, 2] * g[2, j]
+                turn[0, j], turn[1, j], turn[2, j] = -kv * pz * c[j], ku * pz * c[j], (kv * px - ku * py) * c[j]
+            for p in range(3):
+                if active[p]:
+                    out = work[rows[p]]
+                    for j in range(length):
+                        out[start + j] = a[p, 0] * turn[0, j] + a[p, 1] * turn[1, j] + a[p, 2] * turn[2, j]
+            out = work[model]
+            for j in range(length):
+                out[start + j] = c[j] * found[part, j]
+        for p in range(2):
+            if active[3 + p]:
+                whole = row if p else column
+                out, value = work[rows[3 + p]], work[model]
+                for j in range(length):
+                    k = unit * np.float32(whole[first + j])
+                    out[j], out[BLOCK + j] = k * value[BLOCK + j], -k * value[j]
+        for p in range(count):
+            for q in range(p + 1):
+                s = np.float32(0.0)
+                one, two = work[p], work[q]
+                for j in range(2 * BLOCK):
+                    s += one[j] * two[j]
+                total[p, q] += s
+    for p in range(count):
+        for q in range(p):
+            total[q, p] = total[p, q]
+
+
+@cpu_kernel()
+def _solve(matrix: Array, right: Array, size: int, answer: Array) -> bool:
+    """Solve a positive definite system by Cholesky's method, in place; False where it is not positive definite."""
+    for p in range(size):
+        for q in range(p + 1):
+            s = matrix[p, q]
+            for j in range(q):
+                s -= matrix[p, j] * matrix[q, j]
+            if p == q:
+                if not s > 0.0:
+                    return False
+                matrix[p, p] = math.sqrt(s)
+            else:
+                matrix[p, q] = s / matrix[q, q]
+    for p in range(size):
+        s = right[p]
+        for j in range(p):
+            s -= matrix[p, j] * answer[j]
+        answer[p] = s / matrix[p, p]
+    for p in range(size - 1, -1, -1):
+        s = answer[p]
+        for j in range(p + 1, size):
+            s -= matrix[j, p] * answer[j]
+        answer[p] = s / matrix[p, p]
+    return True
+
+
+@cpu_kernel()
+def _turned(rotation: Array, x: float, y: float, z: float, out: Array) -> None:
+    """Fill ``out`` with the rotation vector's matrix times ``rotation``."""
+    angle = math.sqrt(x * x + y * y + z * z)
+    if angle < 1e-12:
+        out[:] = rotation
+        return
+    x, y, z = x / angle, y / angle, z / angle
+    c, s = math.cos(angle), math.sin(angle)
+    for j in range(3):
+        a, b, d = rotation[0, j], rotation[1, j], rotation[2, j]
+        along = (1.0 - c) * (x * a + y * b + z * d)
+        out[0, j] = c * a + s * (y * d - z * b) + x * along
+        out[1, j] = c * b + s * (z * a - x * d) + y * along
+        out[2, j] = c * d + s * (x * b - y * a) + z * along
+
+
+@cpu_kernel()
+def _assemble(
+    total: Array, active: Array, rows: Array, state: Array, prior: Array, centre: Array, normal: Array, slope: Array
+) -> float:
+    """Set the best scale if it is refined, fill normal matrix and slope, and return the cost with the priors'."""
+    count = total.shape[0]
+    model, target = count - 2, count - 1
+    if active[SCALE]:
+        # Never below one standard deviation, where the pose would have no slope.
+        least = 1.0 / math.sqrt(2.0 * max(total[model, model], 1e-30))
+        state[2] = max(total[model, target] / max(total[model, model], 1e-30), least)
+    scale = state[2]
+    cost: float = total[target, target] - 2.0 * scale * total[model, target] + scale * scale * total[model, model]
+    for p in range(PARAMETERS):
+        if not active[p]:
+            continue
+        i = rows[p]
+        factor = 1.0 if p == SCALE else scale
+        slope[i] = factor * (total[i, target] - scale * total[i, model])
+        for q in range(PARAMETERS):
+            if active[q]:
+                normal[i, rows[q]] = factor * (1.0 if q == SCALE else scale) * total[i, rows[q]]
+        if prior[p] > 0.0:
+            away = state[p - 3] - centre[p]
+            cost += prior[p] * away * away
+            normal[i, i] += prior[p]
+            slope[i] -= prior[p] * away
+    return cost
+
+
+@cpu_kernel()
+def refine(
+    first: int, last: int, values: Array, centre: int, u: Array, v: Array, column: Array, row: Array, qx: Array,
+    qy: Array, data: Array, transfer: Array, whitening: Array, optics: Array, image: Array, active: Array,
+    axes: Array, prior: Array, prior_centre: Array, most_steps: int, stop_gain: float, rotations: Array,
+    state: Array, cost: Array, normal: Array, residual: Array, evaluations: Array,
+) -> None:  # fmt: skip
+    """Refine candidates ``first`` to ``last - 1``, each on its own; ``rotations`` and ``state`` change in place.
+
+    Parameters
+    ----------
+    first, last : int
+    values, centre
+        Reference, see ``kernels/slicing.py``.
+    u, v : float32 arrays, shape (points,)
+        Components in voxels of the reference.
+    column, row : int32 arrays, shape (points,)
+        Components as whole frequencies of the box.
+    qx, qy : float32 arrays, shape (points,)
+        Components in 1/A, for the defocus.
+    data, transfer : complex64 and float32 arrays, shape (images, points)
+    whitening : float32 array, shape (points,)
+    optics : float64 array
+        Pi lambda, half of pi Cs lambda^3, and 2 pi over the width of the box in A.
+    image : int64 array, shape (n,)
+        Image of each candidate.
+    active : bool array, shape (9,)
+        Which parameters are refined.
+    axes : float64 array, shape (n, 3, 3)
+        ``axes[n, p]``: the axis of turn p in the image's frame.
+    prior, prior_centre : float64 arrays, shapes (9,) and (n, 9)
+        Priors ``exp(-prior (value - centre)^2)`` of displacement, scale and defocus.
+    most_steps : int
+    stop_gain : float
+        Stop where a step promises to raise the log-likelihood by less.
+    rotations : float64 array, shape (n, 3, 3)
+    state : float64 array, shape (n, 7)
+        Displacement x, y, scale, and mean, cosine, sine part and constant of the defocus.
+    cost : float64 array, shape (n,)
+        Sum of the squared residuals and priors: minus the log-likelihood.
+    normal : float64 array, shape (n, 9, 9)
+        Half the inverse covariance; zero where a parameter is not refined.
+    residual : float64 array, shape (n,)
+        Mean squared residual of a component.
+    evaluations : int64 array, shape (n,)
+        Passes over the components.
+    """
+    rows = np.full(PARAMETERS, -1, np.int64)
+    size = 0
+    for p in range(PARAMETERS):
+        if active[p] and p != SCALE:
+            rows[p] = size
+            size += 1
+    # The model is the derivative by the scale.
+    rows[SCALE] = size
+    free = size + 1 if active[SCALE] else size
+    count = size + 2
+    reach = 0
+    for i in range(u.size):
+        reach = max(reach, column[i], abs(row[i]))
+    for n in range(first, last):
+        m = image[n]
+        ramp_x, ramp_y = np.empty((2 * reach + 1, 2), np.float32), np.empty((2 * reach + 1, 2), np.float32)
+        total, trial_total = np.empty((count, count)), np.empty((count, count))
+        matrix, trial_matrix, damped = np.zeros((count, count)), np.zeros((count, count)), np.zeros((count, count))
+        slope, trial_slope, step = np.zeros(count), np.zeros(count), np.zeros(count)
+        here, there = rotations[n].copy(), rotations[n].copy()
+        now, then = state[n].copy(), state[n].copy()
+        best, damping, used = np.inf, 1e-3, 0
+        while used < most_steps:
+            _products(values, centre, u, v, column, row, qx, qy, data[m], transfer[m], whitening, optics, then, there,
+                      axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
+            trial = _assemble(trial_total, active, rows, then, prior, prior_centre[n], trial_matrix, trial_slope)
+            used += 1
+            if used == 1 or trial < best:
+                best = trial
+                here[:, :], now[:] = there, then
+                total[:, :], matrix[:, :], slope[:] = trial_total, trial_matrix, trial_slope
+                damping = max(0.2 * damping, 1e-7)
+            else:
+                damping *= 10.0
+            promising = False
+            while damping < 1e6 and free > 0:
+                damped[:, :] = matrix
+                for p in range(free):
+                    damped[p, p] += damping * matrix[p, p] + 1e-300
+                if _solve(damped, slope, free, step):
+                    gain = 0.0
+                    for p in range(free):
+                        gain += 2.0 * step[p] * slope[p]
+                        for q in range(free):
+                            gain -= step[p] * matrix[p, q] * step[q]
+                    promising = gain >= stop_gain
+                    break
+                damping *= 10.0
+            if not promising:
+                break
+            turn = np.zeros(3)
+            for p in range(3):
+                if active[p]:
+                    for j in range(3):
+                        turn[j] += step[rows[p]] * axes[n, p, j]
+            _turned(here, turn[0], turn[1], turn[2], there)
+            then[:] = now
+            for p in range(3, PARAMETERS):
+                if active[p]:
+                    then[p - 3] += step[rows[p]]
+        rotations[n], state[n], cost[n], evaluations[n] = here, now, best, used
+        scale = now[2]
+        residual[n] = (
+            total[count - 1, count - 1] - 2.0 * scale * total[count - 2, count - 1]
+            + scale * scale * total[count - 2, count - 2]
+        ) / u.size  # fmt: skip
+        for p in range(PARAMETERS):
+            for q in range(PARAMETERS):
+                both = active[p] and active[q]
+                normal[n, p, q] = matrix[rows[p], rows[q]] if both else 0.0
+
+
+def warm() -> None:
+    """Compile the kernels."""
+    centre = 3
+    values = np.zeros(2 * (centre + 1) * (2 * centre + 1) ** 2, np.float32)
+    k, whole = np.zeros(1, np.float32), np.zeros(1, np.int32)
+    refine(
+        0, 1, values, centre, k, k, whole, whole, k, k, np.zeros((1, 1), np.complex64), np.zeros((1, 1), np.float32), k,
+        np.ones(3), np.zeros(1, np.int64), np.ones(PARAMETERS, np.bool_), np.eye(3)[None], np.zeros(PARAMETERS),
+        np.zeros((1, PARAMETERS)), 1, 0.1, np.eye(3)[None].copy(), np.ones((1, 7)), np.zeros(1),
+        np.zeros((1, PARAMETERS, PARAMETERS)), np.zeros(1), np.zeros(1, np.int64),
+    )  # fmt: skip
