@@ -62,7 +62,7 @@ def test_half_precision_is_numpys_float16(rng):
     values = ((rng.standard_normal((32, 9)) + 1j * rng.standard_normal((32, 9))) * scales).astype(np.complex64)
     values[0, 0] = 1e9 - 1e9j
     real, imaginary = np.zeros((32, 9), np.uint16), np.zeros((32, 9), np.uint16)
-    movie.store_columns(values, np.arange(32), 0, np.float32(1), real, imaginary)
+    movie.store_transform(values, np.arange(32), np.float32(1), real, imaginary)
     normal = abs(values.real) > 6.2e-5
     normal[0, 0] = False
     expected = np.where(normal, values.real, 0).astype(np.float16)
@@ -74,7 +74,7 @@ def test_half_precision_is_numpys_float16(rng):
 def test_store_leaves_out_what_the_crop_does(rng):
     values = (rng.standard_normal((8, 6)) + 0j).astype(np.complex64)
     real, imaginary = np.full((4, 4), 9, np.uint16), np.full((4, 4), 9, np.uint16)
-    movie.store_columns(values, np.array([0, 1, -1, 7]), 0, np.float32(2), real, imaginary)
+    movie.store_transform(values, np.array([0, 1, -1, 7]), np.float32(2), real, imaginary)
     expected = (2 * values.real[[0, 1, 0, 7], :4]).astype(np.float16)
     expected[2] = 0
     assert (real.view(np.float16) == expected).all()

@@ -147,34 +147,31 @@ def correct_rows(raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, source_y
 
 
 @cpu_kernel()
-def store_columns(spectrum: Any, source_rows: Any, first_column: Any, scale: Any, real: Any, imaginary: Any) -> None:
-    """Store columns of a frame's transform, scaled, as planar float16 bits.
+def store_transform(transform: Any, source_rows: Any, scale: Any, real: Any, imaginary: Any) -> None:
+    """Store a frame's transform, scaled, as planar float16 bits.
 
     Parameters
     ----------
-    spectrum
-        complex64 ``[ky, columns]``: a block of finished columns.
+    transform
+        complex64 ``[ky, kx]``.
     source_rows
-        Row of ``spectrum`` for each stored row (a Fourier crop leaves some out); -1 stores zeros.
-    first_column
-        Stored column of the block's first one; columns beyond the stored ones are left out.
+        Row of ``transform`` for each stored row (a Fourier crop leaves some out); -1 stores zeros.
     scale
         float32 factor that brings values to order one.
     real, imaginary
-        uint16 ``[stored ky, stored kx]``.
+        uint16 ``[stored ky, stored kx]``; columns beyond the stored ones are left out.
     """
-    columns = min(spectrum.shape[1], real.shape[1] - first_column)
     for y in range(source_rows.shape[0]):
         row = source_rows[y]
         if row < 0:
-            for x in range(columns):
-                real[y, first_column + x] = np.uint16(0)
-                imaginary[y, first_column + x] = np.uint16(0)
+            for x in range(real.shape[1]):
+                real[y, x] = np.uint16(0)
+                imaginary[y, x] = np.uint16(0)
         else:
-            for x in range(columns):
-                value = spectrum[row, x]
-                real[y, first_column + x] = half_from_float(value.real * scale)
-                imaginary[y, first_column + x] = half_from_float(value.imag * scale)
+            for x in range(real.shape[1]):
+                value = transform[row, x]
+                real[y, x] = half_from_float(value.real * scale)
+                imaginary[y, x] = half_from_float(value.imag * scale)
 
 
 @cpu_kernel()
@@ -453,11 +450,12 @@ def warm() -> None:
     block = np.zeros((4, 4), np.float32)
     for kind in (np.uint8, np.int16, np.uint16, np.float32):
         raw = np.ones((4, 4), kind)
+        frame_moments(raw[::2], none[::2], plane[::2])
         frame_moments(raw, none, plane)
         correct_rows(raw, none, plane, np.float32(0), np.float32(1), index, index, block)
     spectrum = np.ones((4, 3), np.complex64)
     half = np.zeros((1, 4, 3), np.uint16)
-    store_columns(spectrum, index, 0, np.float32(1), half[0], half[0].copy())
+    store_transform(spectrum, index, np.float32(1), half[0], half[0].copy())
     ramp_x, ramp_y = np.ones((1, 2, 3), np.float32), np.ones((1, 2, 4), np.float32)
     table = np.ones(4, np.float32)
     column, row = np.zeros(3, np.float32), np.zeros(4, np.float32)

@@ -33,7 +33,7 @@ def test_stated_memory_is_kept(limited, tmp_path: Path, rng):
     path = tmp_path / "movie.tif"
     write_tiff_movie(path, iter(frames))
     whole = estimate(path, pixel_size_A=1.0, threads=2).memory_bytes
-    limit = whole - 60_000_000 if limited else 0
+    limit = whole - 40_000_000 if limited else 0
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path), str(limit), "2"], capture_output=True, text=True, check=True
     )

@@ -10,7 +10,7 @@ from verglas.errors import ResourceError
 from verglas.stages.motion.frames import ROWS_AT_ONCE
 from verglas.stages.motion.layout import Layout
 
-INTERPRETER_BYTES = 350 * 2**20
+INTERPRETER_BYTES = 280 * 2**20
 SECONDS_PER_PIXEL = 17e-9
 SECONDS_PER_OUTPUT_PIXEL = 60e-9
 DEFAULT_MEMORY_SHARE = 0.6

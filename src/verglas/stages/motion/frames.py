@@ -15,7 +15,7 @@ from verglas.kernels import movie as kernels
 from verglas.stages.motion.layout import Layout, mirrored
 
 ROWS_AT_ONCE = 64
-COLUMNS_AT_ONCE = 64
+ROWS_SAMPLED = 500
 NO_REFERENCE = np.zeros((0, 0), np.float32)
 
 
@@ -161,50 +161,34 @@ class FrameTransformer:
         workspace: Workspace = self._local.workspace
         return workspace
 
-    def transform(
-        self,
-        index: int,
-        begin: Callable[[float, float], None],
-        use: Callable[[np.ndarray, int], None],
-        finish: Callable[[np.ndarray], None],
-    ) -> tuple[float, float, int]:
+    def transform(self, index: int) -> tuple[np.ndarray, float, float, int]:
         """Decode, correct and transform one frame.
 
         Parameters
         ----------
         index
             Which frame.
-        begin
-            Called with mean and standard deviation of the corrected frame before anything else.
-        use
-            Called with each finished block of columns ``[ky, columns]`` and its first column while it is in the cache.
-        finish
-            Called with the whole transform ``[ky, kx]``, first columns, without normalisation.
 
         Returns
         -------
+        transform : ndarray, complex64 ``[ky, columns]``
+            Without normalisation, in this thread's buffer: the next call overwrites it. Zeros for a frame that is
+            constant or not finite.
         mean, sd, outliers
-            Of the corrected frame. A frame that is constant or not finite has a transform of zeros.
+            Of the corrected frame; mean and standard deviation from rows spread over it.
         """
         import scipy.fft
 
         space = self._workspace()
         raw = self.source.read_frame(index, space.raw)
-        mean, sd = kernels.frame_moments(raw, self._dark, self._gain)
-        begin(float(mean), float(sd))
-        empty = not (np.isfinite(mean) and np.isfinite(sd)) or sd == 0
-        if empty:
+        rows = max(1, self.layout.shape[0] // ROWS_SAMPLED)
+        mean, sd = kernels.frame_moments(raw[::rows], self._dark[::rows], self._gain[::rows])
+        if not (np.isfinite(mean) and np.isfinite(sd)) or sd == 0:
             space.transform[...] = 0
-            outliers = 0
-        else:
-            outliers = self._transform_rows(raw, float(mean), float(sd), space)
-        for first in range(0, self.columns, COLUMNS_AT_ONCE):
-            block = space.transform[:, first : first + COLUMNS_AT_ONCE]
-            if not empty:
-                scipy.fft.fft(block, axis=0, overwrite_x=True)
-            use(block, first)
-        finish(space.transform)
-        return float(mean), float(sd), outliers
+            return space.transform, float(mean), float(sd), 0
+        outliers = self._transform_rows(raw, float(mean), float(sd), space)
+        scipy.fft.fft(space.transform, axis=0, overwrite_x=True)
+        return space.transform, float(mean), float(sd), outliers
 
     def _transform_rows(self, raw: np.ndarray, mean: float, sd: float, space: Workspace) -> int:
         import scipy.fft

@@ -286,32 +286,20 @@ class MovieReading:
 
     def scales(self) -> np.ndarray:
         """Return the factor that brings each frame's transform to order one, shape (frames,)."""
-        sd = np.where(self.statistics.sd > 0, self.statistics.sd, 1.0)
+        known = np.isfinite(self.statistics.sd) & (self.statistics.sd > 0)
+        sd = np.where(known, self.statistics.sd, 1.0)
         return np.asarray(1.0 / (sd * np.sqrt(np.prod(self.layout.padded))))
 
     def _store(self, transformer: FrameTransformer, frame: int, slot: int, *, first: bool) -> None:
         """Transform one frame into a slot; on the first pass keep statistics and low frequencies too."""
-        scale = np.float32(0)
-
-        def begin(mean: float, sd: float) -> None:
-            nonlocal scale
-            known = np.isfinite(mean) and np.isfinite(sd) and sd > 0
-            scale = np.float32(1.0 / (sd * np.sqrt(np.prod(self.layout.padded)))) if known else np.float32(0)
-
-        def use(block: np.ndarray, first_column: int) -> None:
-            if slot >= 0:
-                kernels.store_columns(
-                    block, self._rows, first_column, scale, self._real[slot], self._imaginary[slot]
-                )  # fmt: skip
-
-        def finish(transform: np.ndarray) -> None:
-            if first:
-                self.low.keep(frame, transform, float(scale))
-
-        mean, sd, outliers = transformer.transform(frame, begin, use, finish)
+        transform, mean, sd, outliers = transformer.transform(frame)
         if first:
             self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
             self.statistics.outliers[frame] = outliers
+            self.low.keep(frame, transform, self.scales()[frame])
+        if slot >= 0:
+            scale = np.float32(self.scales()[frame])
+            kernels.store_transform(transform, self._rows, scale, self._real[slot], self._imaginary[slot])
         if self.progress is not None:
             self.progress()
 

@@ -84,14 +84,14 @@ def display_range(image: np.ndarray) -> tuple[float, float]:
 
 def flattened(spectrum: np.ndarray) -> np.ndarray:
     """Return a centred spectrum over its rotational average, smoothed, so that rings show at all frequencies."""
+    from scipy.ndimage import median_filter
+
     size = len(spectrum)
     y, x = np.indices(spectrum.shape) - size // 2
     ring = np.hypot(y, x).astype(int)
     counts = np.bincount(ring.ravel())
     mean = np.bincount(ring.ravel(), spectrum.ravel()) / np.maximum(counts, 1)
-    width = max(3, size // 16)
-    padded = np.pad(mean, (width, width), mode="edge")
-    trend = np.convolve(padded, np.ones(2 * width + 1) / (2 * width + 1), mode="valid")
+    trend = median_filter(mean, size=max(3, size // 16), mode="nearest")
     return np.asarray(spectrum / np.maximum(trend[ring], 1e-30), np.float32)
 
 

@@ -15,7 +15,7 @@ from verglas.stages.motion.smoothing import smooth_roughly
 SEARCH_WEIGHT = 0.1
 ROUNDS = 6
 TERMINATION_A = 2.0
-SAMPLES_PER_WAVE = 4.0
+SAMPLES_PER_WAVE = 2.5
 GROUPS = 8
 
 

@@ -1,0 +1,203 @@
+"""Time the alignment of 40 frames of 4096 x 4096 beside its floor (decode, one FFT a frame) and RELION's own code."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from tools.measured import record
+
+from verglas.formats import open_movie, read_image, write_mrc
+from verglas.stages.motion import align_movie, estimate
+from verglas.stages.motion.frames import run_frames
+from verglas.stages.simulation import MovieParameters, simulate_movies
+
+ROUNDS = 5
+PIXEL_SIZE_A = 1.0
+DOSE_E_A2 = 1.0
+
+
+def main(size: int = 4096, frames: int = 40, rounds: int = ROUNDS, threads: int = 2) -> None:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("VERGLAS_BENCHMARK_FOLDER")) as name:
+        folder = Path(name)
+        figures = measure(folder, size, frames, rounds, threads)
+        sys.stdout.write(f"written to {record('motion_benchmark', figures)}\n")
+
+
+def measure(folder: Path, size: int, frames: int, rounds: int, threads: int) -> dict[str, Any]:
+    parameters = MovieParameters(
+        width=size, height=size, frames=frames, dose_per_frame_e_A2=DOSE_E_A2, pixel_size_A=PIXEL_SIZE_A,
+        particles=round(150 * (size / 4096) ** 2), drift_A=12.0, local_motion_A=0.0, seed=5,
+    )  # fmt: skip
+    made = simulate_movies(parameters, folder / "movie", threads=threads)
+    motion = made.truth[0].motion.global_A[:, ::-1]
+    true = -(motion - motion[frames // 2])
+    assert made.gain is not None
+    gain, _ = read_image(made.gain)
+    path = made.images[0]
+    memory = estimate(path, pixel_size_A=PIXEL_SIZE_A, references=1, threads=threads)
+    found = align(path, gain, threads)
+    floors, totals, walls = [], [], []
+    for _ in range(rounds):
+        floors.append(cpu_seconds(lambda: decode_and_transform(path, threads))[0])
+        cpu, wall = cpu_seconds(lambda: align(path, gain, threads))
+        totals.append(cpu)
+        walls.append(wall)
+    ratio = statistics.median(total / floor for total, floor in zip(totals, floors))
+    peak = peak_memory(path, made.gain, threads)
+    figures = {
+        "movie": {"frames": frames, "size": size, "pixel_size_A": PIXEL_SIZE_A, "dose_per_frame_e_per_A2": DOSE_E_A2},
+        "threads": threads,
+        "rounds": rounds,
+        "floor_cpu_s": round(statistics.median(floors), 2),
+        "align_cpu_s": round(statistics.median(totals), 2),
+        "align_wall_s": round(statistics.median(walls), 2),
+        "ratio_to_decode_and_one_fft": round(ratio, 3),
+        "ratio_wanted": 1.5,
+        "rms_error_A": round(rms_A(found.shifts_A, true), 4),
+        "memory": {
+            "stated_GiB": round(memory.memory_bytes / 2**30, 2),
+            "used_GiB": round(peak / 2**30, 2),
+            "kept": bool(peak <= memory.memory_bytes),
+        },
+        "stored": compressed_or_not(folder, path, gain, threads, rounds),
+        "relion": relion(folder, path, made.gain, true, threads),
+    }
+    return figures
+
+
+def align(path: Path, gain: np.ndarray | None, threads: int) -> Any:
+    return align_movie(
+        path, pixel_size_A=PIXEL_SIZE_A, dose_per_frame_e_per_A2=DOSE_E_A2, gain=gain, threads=threads
+    )  # fmt: skip
+
+
+def decode_and_transform(path: Path, threads: int) -> None:
+    """Do the least that any alignment must: decode every frame, and transform it forwards once."""
+    movie = open_movie(path)
+
+    def one(frame: int) -> None:
+        scipy.fft.rfft2(movie.read_frame(frame).astype(np.float32), workers=1)
+
+    run_frames(threads, one, range(movie.n_frames))
+
+
+def cpu_seconds(work: Callable[[], Any]) -> tuple[float, float]:
+    """Return CPU seconds of all threads, and wall seconds."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    work()
+    return time.process_time() - cpu, time.perf_counter() - wall
+
+
+def rms_A(found: np.ndarray, true: np.ndarray) -> float:
+    """Return the rms error per axis, less the mean error, which only moves the whole image."""
+    error = found - true
+    return float(np.sqrt(np.mean((error - error.mean(axis=0)) ** 2)))
+
+
+def peak_memory(path: Path, gain: Path, threads: int) -> int:
+    """Return the peak memory in bytes of a process of its own that aligns the movie."""
+    script = (
+        "import sys\nfrom verglas.formats import read_image\nfrom benchmarks.motion import align\n"
+        "gain, _ = read_image(sys.argv[2])\nalign(sys.argv[1], gain, int(sys.argv[3]))\n"
+        "lines = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
+        "print(int(lines['VmHWM'].split()[0]) * 1024)\n"
+    )
+    command = [sys.executable, "-c", script, str(path), str(gain), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    return int(done.stdout)
+
+
+def drop_from_cache(path: Path) -> None:
+    """Let the operating system forget a file's content, so that it is read from the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(descriptor)
+
+
+def compressed_or_not(folder: Path, path: Path, gain: np.ndarray, threads: int, rounds: int) -> dict[str, Any]:
+    """Store the same movie three ways; measure size, and time from a cold and from a warm file cache."""
+    movie = open_movie(path)
+    whole = np.stack([movie.read_frame(i) for i in range(movie.n_frames)])
+    counts, corrected = folder / "counts.mrcs", folder / "corrected.mrcs"
+    write_mrc(counts, whole.astype(np.int8), PIXEL_SIZE_A)
+    write_mrc(corrected, whole * gain, PIXEL_SIZE_A, dtype="float32")
+    del whole
+    kinds: dict[str, tuple[Path, np.ndarray | None]] = {
+        "LZW TIFF, counts": (path, gain),
+        "MRC, counts (8 bits)": (counts, gain),
+        "MRC, gain-corrected (32 bits)": (corrected, None),
+    }
+    times: dict[str, list[tuple[float, float, float]]] = {kind: [] for kind in kinds}
+    for _ in range(max(1, min(rounds, 3))):
+        for kind, (file, reference) in kinds.items():
+            drop_from_cache(file)
+            cold = cpu_seconds(lambda file=file, reference=reference: align(file, reference, threads))  # type: ignore[misc]
+            warm = cpu_seconds(lambda file=file, reference=reference: align(file, reference, threads))  # type: ignore[misc]
+            times[kind].append((cold[1], warm[1], warm[0]))
+    report = {}
+    for kind, (file, _) in kinds.items():
+        cold_wall, warm_wall, warm_cpu = (statistics.median(column) for column in zip(*times[kind]))
+        report[kind] = {
+            "MB": round(file.stat().st_size / 1e6, 1), "wall_s_cold_cache": round(cold_wall, 2),
+            "wall_s_warm_cache": round(warm_wall, 2), "cpu_s": round(warm_cpu, 2),
+        }  # fmt: skip
+    corrected.unlink()
+    return report
+
+
+def relion(folder: Path, path: Path, gain: Path, true: np.ndarray, threads: int) -> dict[str, Any]:
+    """Align the same movie with RELION's own code: whole frames, dose weighting, the same threads."""
+    program = shutil.which("relion_run_motioncorr")
+    if program is None:
+        return {"missing": "relion_run_motioncorr is not installed (Debian package relion)"}
+    (folder / "relion").mkdir(exist_ok=True)
+    (folder / "movies.star").write_text(
+        "data_optics\n\nloop_\n_rlnOpticsGroupName #1\n_rlnOpticsGroup #2\n_rlnMicrographOriginalPixelSize #3\n"
+        "_rlnVoltage #4\n_rlnSphericalAberration #5\n_rlnAmplitudeContrast #6\n"
+        f"one 1 {PIXEL_SIZE_A} 300 2.7 0.07\n\n\ndata_movies\n\nloop_\n_rlnMicrographMovieName #1\n_rlnOpticsGroup #2\n"
+        f"{path.relative_to(folder)} 1\n"
+    )
+    command = [
+        program, "--i", "movies.star", "--o", "relion/", "--use_own", "--j", str(threads), "--gainref",
+        str(gain.relative_to(folder)), "--dose_weighting", "--dose_per_frame", str(DOSE_E_A2), "--patch_x", "1",
+        "--patch_y", "1", "--bfactor", "150", "--first_frame_sum", "1", "--last_frame_sum", "-1", "--bin_factor", "1",
+    ]  # fmt: skip
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        return {"failed": done.stderr[-500:]}
+    star = next((folder / "relion").rglob(f"{path.stem}.star"))
+    shifts = relion_shifts_A(star)
+    return {
+        "program": "relion_run_motioncorr --use_own, 1 x 1 patches, B-factor 150",
+        "cpu_s": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+        "wall_s": round(wall, 1),
+        "rms_error_A": round(rms_A(shifts, true), 4),
+    }
+
+
+def relion_shifts_A(star: Path) -> np.ndarray:
+    """Return RELION's whole-frame shifts (x, y) to apply, in A: minus its columns, which tell the motion."""
+    from verglas.formats import read_motion_star
+
+    motion = read_motion_star(star)
+    return -motion.shift_px * PIXEL_SIZE_A
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:]))
