@@ -8,6 +8,7 @@ from typing import Any
 _MODULES = {
     "images": ("Band", "ParticleImages", "band", "normalise", "prepare_images"),
     "refinement": ("RefinedPoses", "RefinementSettings", "refine_poses"),
+    "search": ("Candidates", "Posterior", "SearchSettings", "Templates", "coarse_search", "search_poses"),
     "reference": ("Reference", "prepare_reference", "project"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

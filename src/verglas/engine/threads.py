@@ -1,10 +1,15 @@
-"""Hold compiled loops to a stated number of threads."""
+"""Hold compiled loops and matrix products to a stated number of threads."""
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from verglas.errors import InputError
 
@@ -27,3 +32,33 @@ def kernel_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+def _openblas() -> tuple[Any, Any] | None:
+    """Return the functions of NumPy's own OpenBLAS that get and set its number of threads, if it has one."""
+    for path in sorted(Path(np.__file__).parents[1].glob("numpy.libs/*openblas*")):
+        library = ctypes.CDLL(str(path))
+        for name in ("scipy_openblas_{}_num_threads64_", "scipy_openblas_{}_num_threads", "openblas_{}_num_threads"):
+            if hasattr(library, name.format("set")):
+                return getattr(library, name.format("get")), getattr(library, name.format("set"))
+    return None
+
+
+@contextmanager
+def single_blas_thread() -> Iterator[None]:
+    """Keep NumPy's matrix products to the thread that calls them, where NumPy brings OpenBLAS.
+
+    Small products lose by an order of magnitude when OpenBLAS shares them out. The setting holds for the process;
+    other builds of NumPy obey their own environment variables.
+    """
+    functions = _openblas()
+    if functions is None:
+        yield
+        return
+    get, put = functions
+    before = get()
+    put(1)
+    try:
+        yield
+    finally:
+        put(before)

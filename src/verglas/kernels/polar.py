@@ -1,0 +1,124 @@
+"""Inner loops of the search over polar Fourier grids: shifting samples, and folding scores over in-plane angles."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from verglas.kernels.compile import cpu_kernel
+
+Array = np.ndarray[Any, Any]
+
+
+@cpu_kernel(fastmath=True)
+def shift_samples(polar: Array, ramps: Array, out: Array) -> None:
+    """Multiply polar samples by the phase ramps of all shifts.
+
+    Parameters
+    ----------
+    polar : float32 array, shape (2, samples)
+        Real and imaginary parts of one image.
+    ramps : float32 array, shape (shifts, 2, samples)
+        Cosines and sines.
+    out : float32 array, shape (2, shifts, samples)
+        Real parts and imaginary parts.
+    """
+    real, imaginary = polar[0], polar[1]
+    for s in range(ramps.shape[0]):
+        cosine, sine, first, second = ramps[s, 0], ramps[s, 1], out[0, s], out[1, s]
+        for i in range(real.size):
+            first[i] = real[i] * cosine[i] - imaginary[i] * sine[i]
+            second[i] = real[i] * sine[i] + imaginary[i] * cosine[i]
+
+
+@cpu_kernel(fastmath=True)
+def fold_maximum(
+    even_cos: Array, odd_cos: Array, even_sin: Array, odd_sin: Array, shifts: int, score: Array, code: Array
+) -> None:
+    """Find the best shift and in-plane angle of every image with every template and its mirror image.
+
+    Sums over even and odd angular orders at an angle psi of the first quarter turn give the scores at psi, -psi and
+    both plus half a turn; of each two that differ by the sign of the sine terms only the larger counts.
+
+    Parameters
+    ----------
+    even_cos, odd_cos : float32 arrays, shape (angles, 2, rows, templates)
+        Cosine sums of real times real (0) and imaginary times imaginary (1).
+    even_sin, odd_sin : float32 arrays, likewise
+        Sine sums of real template times imaginary image (0) and imaginary template times real image (1).
+    shifts : int
+        Rows of one image.
+    score : float32 array, shape (images, 2, templates)
+        Best scores, of templates (0) and of their mirror images (1).
+    code : int32 array, likewise
+        ``shift * angles + angle``.
+    """
+    angles, templates = even_cos.shape[0], even_cos.shape[3]
+    score[:, :, :] = np.float32(-3e38)
+    for n in range(score.shape[0]):
+        for h in range(2):
+            best, found = score[n, h], code[n, h]
+            sign = np.float32(1 - 2 * h)
+            for s in range(shifts):
+                row = n * shifts + s
+                for j in range(angles):
+                    a, b = even_cos[j, 0, row], even_cos[j, 1, row]
+                    c, d = odd_cos[j, 0, row], odd_cos[j, 1, row]
+                    e, f = even_sin[j, 0, row], even_sin[j, 1, row]
+                    g, k = odd_sin[j, 0, row], odd_sin[j, 1, row]
+                    number = np.int32(s * angles + j)
+                    for t in range(templates):
+                        p, q = a[t] + sign * b[t], c[t] + sign * d[t]
+                        r, w = e[t] - sign * f[t], g[t] - sign * k[t]
+                        value = max(p + q + abs(r + w), p - q + abs(r - w))
+                        better = value > best[t]
+                        best[t] = value if better else best[t]
+                        found[t] = number if better else found[t]
+
+
+@cpu_kernel()
+def order_products(template: Array, image: Array, mirrored: bool, orders: Array, out: Array) -> None:
+    """Fill ``out[m] = sum over rings of conj(template) * image``, float64 real and imaginary parts.
+
+    Parameters
+    ----------
+    template, image : float32 arrays, shape (2, orders, rings)
+        Real and imaginary parts of angular orders.
+    mirrored : bool
+        Take the template's mirror image.
+    orders : int64 array, shape (orders,)
+        Numbers of the orders.
+    out : float64 array, shape (2, orders)
+    """
+    for m in range(orders.size):
+        real, imaginary = 0.0, 0.0
+        for r in range(template.shape[2]):
+            a, b = template[0, m, r], template[1, m, r]
+            if mirrored:
+                b = -b
+            c, d = image[0, m, r], image[1, m, r]
+            real += a * c + b * d
+            imaginary += a * d - b * c
+        sign = -1.0 if mirrored and orders[m] % 2 else 1.0
+        out[0, m], out[1, m] = sign * real, sign * imaginary
+
+
+@cpu_kernel()
+def score_at(products: Array, orders: Array, psi: float) -> float:
+    """Return ``sum over m of Re(products_m exp(-i m psi))``."""
+    total = 0.0
+    for m in range(orders.size):
+        total += products[0, m] * math.cos(orders[m] * psi) + products[1, m] * math.sin(orders[m] * psi)
+    return total
+
+
+def warm() -> None:
+    """Compile the kernels."""
+    one = np.zeros((1, 2, 1, 1), np.float32)
+    shift_samples(one[0, :, 0], one[:, :, 0], np.zeros((2, 1, 1), np.float32))
+    fold_maximum(one, one, one, one, 1, np.zeros((1, 2, 1), np.float32), np.zeros((1, 2, 1), np.int32))
+    orders, products = np.zeros(1, np.int64), np.zeros((2, 1))
+    order_products(one[0], one[0], True, orders, products)
+    score_at(products, orders, 0.0)
