@@ -272,6 +272,7 @@ def generation(folder: Path) -> dict[str, Any]:
         "movies": 24, "frames": 20, "size_px": 2048, "particles_each": 60, "threads": 2,
         "listed_particles": len(result.particles), "seconds": round(seconds, 1),
         "seconds_per_movie": round(seconds / 24, 2),
+        "cpu_seconds_per_movie": round(cpu_seconds / 24, 2),
         "GB_written": round(sum(path.stat().st_size for path in result.images) / 1e9, 2),
         "peak_memory_GiB_of_the_whole_run": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic import BaseModel, ValidationError
 
-from verglas.cli.common import console, json_option, print_json
+from verglas.cli.common import console, json_option, option_flag, print_json
 from verglas.errors import InputError
 from verglas.stages.simulation.parameters import MicrographParameters, MovieParameters, StackParameters
 
@@ -26,7 +26,7 @@ def option_of(name: str, model: type[BaseModel]) -> click.Option:
     annotation: Any = field.annotation
     if get_origin(annotation) is not Literal and type(None) in get_args(annotation):
         annotation = kinds[0]
-    flag = "--" + name.replace("_", "-")
+    flag = option_flag(name)
     text = field.description or ""
     if annotation is bool:
         return ParameterOption(
@@ -49,7 +49,7 @@ def from_json(name: str, value: str) -> Any:
         return json.loads(content)
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(
-            f"--{name.replace('_', '-')}: {value} is neither JSON nor a readable .json file ({error})."
+            f"{option_flag(name)}: {value} is neither JSON nor a readable .json file ({error})."
         ) from error
 
 

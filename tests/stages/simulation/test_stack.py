@@ -151,7 +151,7 @@ def test_any_pdb_file_is_centred(tmp_path):
 
 
 def test_command_line_makes_a_stack(tmp_path):
-    arguments = ["stack", str(tmp_path), "--particles", "3", "--box", "32", "--pixel-size-A", "6", "--json"]
+    arguments = ["stack", str(tmp_path), "--particles", "3", "--box", "32", "--pixel-size", "6", "--json"]
     shapes = '[{"name": "all"}, {"name": "less", "remove": "/1/A"}]'
     done = CliRunner().invoke(simulate, [*arguments, "--snr", "0", "--conformations", shapes])
     assert done.exit_code == 0, done.output
