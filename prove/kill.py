@@ -2,7 +2,8 @@
 
 ``python -m prove.kill [trials]``: each trial aligns the same small movies in a copy of the same project, is disturbed
 at a random moment, resumed until it is done, and compared with an undisturbed run: every file of the results byte by
-byte, and the database with one rebuilt from the journal and the job folders.
+byte, and the database with one rebuilt from the journal and the job folders. Half of the moments are any since the
+start, half come soon after a result; half of the jobs have one worker, half two.
 """
 
 from __future__ import annotations
@@ -22,23 +23,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
-from tests.support.movies import make_movie
 from tools.measured import REPOSITORY, record
 
 from verglas.errors import VerglasError
 from verglas.execution.job_folder import JobFolder
-from verglas.formats import write_mrc, write_tiff_movie
 from verglas.project import Project
 
 TRIALS = 300
 SIDE_BY_SIDE = 2
-MOVIES = 6
-PATIENCE_SECONDS = 90.0
+MOVIES = 4
+SHAPE = (192, 192)
+FRAMES = 5
+SECONDS_A_MOVIE = 1.5
+POLL_SECONDS = 0.1
+PATIENCE_SECONDS = 180.0
 WAYS = ("worker", "controller", "command", "all", "disk full")
 VERGLAS = str(Path(sys.executable).parent / "verglas")
-START = ["align-movies", "--workers", "2", "--threads", "1", "--json"]
+
+
+def start(workers: int) -> list[str]:
+    """Return the words that start the job."""
+    return ["align-movies", "--workers", str(workers), "--threads", "1", "--json"]
 
 
 def command(project: Path, *words: str) -> list[str]:
@@ -48,11 +54,16 @@ def command(project: Path, *words: str) -> list[str]:
 
 def make_template(folder: Path) -> Path:
     """Make a project with a few small movies."""
+    import numpy as np
+    from tests.support.movies import make_movie
+
+    from verglas.formats import write_mrc, write_tiff_movie
+
     data, project = folder / "data", folder / "project"
     data.mkdir()
     files = []
     for number in range(MOVIES):
-        made = make_movie(np.random.default_rng(number), shape=(256, 256), frames=6, contrast=0.2)
+        made = make_movie(np.random.default_rng(number), shape=SHAPE, frames=FRAMES, contrast=0.2)
         files.append(data / f"m{number}.tif")
         write_tiff_movie(files[-1], iter(made.frames))
     write_mrc(data / "gain.mrc", made.gain, 1.0)
@@ -107,19 +118,40 @@ def disturb(project: Path, way: str, chance: random.Random, started: subprocess.
         kill(chance.choice(workers))
 
 
-def finish(project: Path, started: subprocess.Popen[bytes]) -> int:
+def wait_for_moment(project: Path, chance: random.Random, seconds: float, *, by_result: bool) -> float:
+    """Wait for a random moment; return how long that took."""
+    began = time.monotonic()
+    if not by_result:
+        time.sleep(chance.uniform(0.3, seconds))
+        return time.monotonic() - began
+    wanted = chance.randrange(MOVIES)
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        job = job_of(project)
+        if job is not None and count_results(job) >= wanted:
+            break
+        time.sleep(0.02)
+    time.sleep(chance.uniform(0.0, SECONDS_A_MOVIE))
+    return time.monotonic() - began
+
+
+def count_results(job: JobFolder) -> int:
+    """Return how many results a job has recorded."""
+    return job.events_path.read_bytes().count(b'{"event":"result"') if job.events_path.exists() else 0
+
+
+def finish(project: Path, workers: int, started: subprocess.Popen[bytes]) -> int:
     """Go on until the job is done; return how many resumes it took."""
     end = time.monotonic() + PATIENCE_SECONDS
     resumes = 0
     while time.monotonic() < end:
         job = job_of(project)
         if started.poll() is None or (job is not None and job.controller_lives()):
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
         elif job is not None and job.state().name == "done":
             return resumes
         else:
             resumes += 1
-            again = START if job is None else ["jobs", "resume", str(job.number), "--json"]
+            again = start(workers) if job is None else ["jobs", "resume", str(job.number), "--json"]
             subprocess.run(command(project, *again), capture_output=True, check=False, timeout=PATIENCE_SECONDS)
     raise AssertionError("the job did not finish")
 
@@ -134,7 +166,7 @@ def judge(project: Path, expected: dict[str, bytes]) -> dict[str, Any]:
         opened.rebuild()
         rebuilt = opened.dump()
     found = contents(project)
-    lines = job.events_path.read_bytes().count(b'{"event":"result"')
+    lines = count_results(job)
     return {
         "equal": found == expected,
         "different": sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name)),
@@ -149,16 +181,16 @@ def trial(number: int, template: Path, folder: Path, seconds: float, expected: d
     """Run one disturbed job in ``folder`` and judge it."""
     chance = random.Random(number)
     way = WAYS[number % len(WAYS)]
+    workers, by_result = 1 + number // len(WAYS) % 2, bool(number // (2 * len(WAYS)) % 2)
     began = time.monotonic()
     project = folder / "project"
     shutil.copytree(template, project)
-    started = subprocess.Popen(command(project, *START), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    after = chance.uniform(0.3, seconds)
-    time.sleep(after)
-    verdict: dict[str, Any] = {"number": number, "way": way, "after_seconds": after}
+    started = subprocess.Popen(command(project, *start(workers)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = wait_for_moment(project, chance, seconds, by_result=by_result)
+    verdict: dict[str, Any] = {"number": number, "way": way, "workers": workers, "after_seconds": after}
     try:
         disturb(project, way, chance, started)
-        verdict["resumes"] = finish(project, started)
+        verdict["resumes"] = finish(project, workers, started)
         verdict |= judge(project, expected)
     except (AssertionError, VerglasError, OSError, subprocess.SubprocessError) as error:
         verdict["error"] = f"{type(error).__name__}: {error}"
@@ -203,10 +235,10 @@ def main() -> None:
     os.chdir(REPOSITORY)
     base = Path(tempfile.mkdtemp(prefix="verglas-kill-"))
     template = make_template(base)
-    for name in ("warm", "undisturbed"):
+    for workers, name in enumerate(("warm", "undisturbed"), start=1):
         shutil.copytree(template, base / name)
         began = time.monotonic()
-        subprocess.run(command(base / name, *START), check=True, capture_output=True)
+        subprocess.run(command(base / name, *start(workers)), check=True, capture_output=True)
         seconds = time.monotonic() - began
     assert contents(base / "warm") == contents(base / "undisturbed"), "two undisturbed runs differ"
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
@@ -214,9 +246,9 @@ def main() -> None:
     good = [verdict for verdict in verdicts if is_good(verdict)]
     times = sorted(verdict["seconds"] for verdict in verdicts)
     path = record(
-        "kill",
+        "kills",
         {
-            "action": f"align-movies on {MOVIES} movies of 6 frames of 256 x 256 pixels, 2 workers",
+            "action": f"align-movies on {MOVIES} movies of {FRAMES} frames of {SHAPE[0]} x {SHAPE[1]}, 1 or 2 workers",
             "trials": trials,
             "good": len(good),
             "good_means": "result files equal to the bit, each result once, nothing set aside, rebuilt database equal",
