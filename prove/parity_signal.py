@@ -16,7 +16,7 @@ from tools.measured import REPOSITORY, record
 
 from verglas import signal
 
-REAL_DATA = Path(os.environ.get("VERGLAS_REAL_DATA", REPOSITORY / "shared" / "data"))
+REAL_DATA = Path(os.environ.get("VERGLAS_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
 MAPS = {"haemoglobin EMD-3488": "maps/EMD-3488_haemoglobin.mrc"}
 IMAGES = REPOSITORY / "docs" / "images"
 

@@ -74,7 +74,7 @@ def thick(rng: np.random.Generator, weakness: float) -> Atoms:
 
 def image(atoms: Atoms, how: str) -> np.ndarray:
     optics = OpticsParameters(scattering=how, slab_thickness_A=4.0, envelope_b_A2=0, voltage_kV=100.0, cs_mm=1.0)
-    projector = Projector(atoms, 96, 1.0, solvent=False)
+    projector = Projector(atoms, 96, 1.0, solvent_density=0.0)
     microscope = Microscope(optics, (96, 96))
     spectrum = microscope.contrast(projector, rotation_matrix(20, 0, 0), (0.0, 0.0), Defocus(6000, 5000, 40))
     return scipy.fft.irfft2(spectrum, (96, 96))

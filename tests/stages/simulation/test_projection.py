@@ -45,18 +45,20 @@ def test_constants_of_electrons():
     assert 4.3 < ice_potential_V() < 4.9
 
 
-@pytest.mark.parametrize("solvent", [False, True])
-def test_projection_equals_the_plain_sum_over_atoms(atoms, solvent):
+@pytest.mark.parametrize("solvent_density", [0.0, 1.0, 1.2])
+def test_projection_equals_the_plain_sum_over_atoms(atoms, solvent_density):
     box, pixel = 48, 1.5
     rotation = rotation_matrix(*ANGLES)
-    mine = Projector(atoms, box, pixel, solvent=solvent).potential(rotation, OFFSET_YX)
+    mine = Projector(atoms, box, pixel, solvent_density=solvent_density).potential(rotation, OFFSET_YX)
     ky, kx = scipy.fft.fftfreq(box, pixel)[:, None], scipy.fft.rfftfreq(box, pixel)[None, :]
     radius = np.hypot(ky, kx)
     slow = np.zeros(radius.shape, complex)
     for i in range(len(atoms)):
         x, y, _ = rotation @ atoms.positions_A[i]
         x, y = x + OFFSET_YX[1] + box // 2 * pixel, y + OFFSET_YX[0] + box // 2 * pixel
-        factor = atom_factor(str(atoms.elements[i]), 0, atoms.b_A2[i], radius.ravel(), solvent=solvent, smoothing_A=1.0)
+        factor = atom_factor(
+            str(atoms.elements[i]), 0, atoms.b_A2[i], radius.ravel(), solvent_density=solvent_density, smoothing_A=1.0
+        )
         slow += factor.reshape(radius.shape) * np.exp(-2j * np.pi * (kx * x + ky * y))
     slow /= pixel**2
     inner = np.ones(radius.shape, bool)
@@ -105,7 +107,7 @@ def test_noise_free_images_equal_cryojax(atoms, tmp_path):
         """,
         tmp_path, positions=atoms.positions_A, a=a, b=b, angles=np.array(ANGLES),
     )  # fmt: skip
-    projector = Projector(atoms, box, pixel, solvent=False)
+    projector = Projector(atoms, box, pixel, solvent_density=0.0)
     rotation = rotation_matrix(*ANGLES)
     potential = scipy.fft.irfft2(projector.potential(rotation, OFFSET_YX), (box, box))
     image = scipy.fft.irfft2(

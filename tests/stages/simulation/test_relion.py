@@ -13,6 +13,13 @@ from verglas.stages.simulation import Conformation, StackParameters, make_densit
 from verglas.stages.simulation.stack import StackImages, draw_truth
 
 
+def below_nyquist(images):
+    """Return images without the corners of their transforms, which RELION leaves empty."""
+    n = images.shape[-1]
+    inside = np.hypot(np.fft.fftfreq(n)[:, None], np.fft.rfftfreq(n)) < 0.5
+    return np.fft.irfft2(np.fft.rfft2(images) * inside)
+
+
 @pytest.mark.parametrize("apply_ctf", [False, True])
 def test_images_equal_relions_projections(tmp_path, apply_ctf):
     parameters = StackParameters(
@@ -22,7 +29,7 @@ def test_images_equal_relions_projections(tmp_path, apply_ctf):
     )  # fmt: skip
     truth = draw_truth(parameters)
     images = StackImages(parameters, truth)
-    mine = np.array([images.image(i) for i in range(len(truth))])
+    mine = below_nyquist(np.array([images.image(i) for i in range(len(truth))]))
     density = make_density(read_atoms(parameters, parameters.conformations[0]), 96, 2.0)
     write_mrc(tmp_path / "map.mrc", density, 2.0)
     write_particles(truth, tmp_path / "truth.star")
@@ -30,6 +37,6 @@ def test_images_equal_relions_projections(tmp_path, apply_ctf):
     subprocess.run([*command, *(["--ctf"] if apply_ctf else [])], cwd=tmp_path, check=True, capture_output=True)
     theirs, _ = read_stack(tmp_path / "out.mrcs")
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(mine, theirs, strict=True)]
-    assert min(correlations) > 0.999, correlations
+    assert min(correlations) > 0.9995, correlations
     wrong = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(np.roll(mine, 1, axis=0), theirs, strict=True)]
     assert max(wrong) < 0.95

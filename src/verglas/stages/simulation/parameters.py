@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from verglas.stages.simulation.scattering import SOLVENT_DENSITY
+
 
 def field(default: Any, help: str, unit: str = "", **limits: Any) -> Any:
     """Return a pydantic field whose help names its unit."""
@@ -45,7 +47,9 @@ class SpecimenParameters(BaseModel):
     )
     b_factor_A2: float | None = field(None, "one B-factor for all atoms instead of the file's", "A^2", ge=0, le=1000)
     extra_b_factor_A2: float = field(20.0, "added to every atom's B-factor", "A^2", ge=0, le=1000)
-    solvent: bool = field(True, "subtract the ice that each atom displaces")
+    solvent_density: float = field(
+        SOLVENT_DENSITY, "density of the solvent that atoms displace, relative to pure ice; 0: vacuum", ge=0, le=3
+    )
     solvent_smoothing_A: float = field(1.0, "width of the solvent's border at an atom", "A", ge=0, le=10)
     orientations: Literal["uniform", "preferred", "table"] = field("uniform", "how orientations are distributed")
     preferred_views: list[tuple[float, float]] = Field(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from verglas.kernels.simulation_spread import spread_2d, spread_3d
 from verglas.stages.simulation.atoms import Atoms
-from verglas.stages.simulation.scattering import atom_factor
+from verglas.stages.simulation.scattering import SOLVENT_DENSITY, atom_factor
 
 TABLE_STEP = 1024
 RADIAL_SAMPLES = 256
@@ -50,7 +50,7 @@ class FactorBasis:
         The molecule.
     highest_frequency
         1/A, up to which the basis holds.
-    solvent, smoothing_A
+    solvent_density, smoothing_A
         As in :func:`verglas.stages.simulation.scattering.atom_factor`.
     tolerance
         Largest root-mean-square error relative to the root-mean-square factor.
@@ -64,7 +64,13 @@ class FactorBasis:
     """
 
     def __init__(
-        self, atoms: Atoms, highest_frequency: float, *, solvent: bool, smoothing_A: float, tolerance: float = 2e-4
+        self,
+        atoms: Atoms,
+        highest_frequency: float,
+        *,
+        solvent_density: float,
+        smoothing_A: float,
+        tolerance: float = 2e-4,
     ) -> None:
         self.k = np.linspace(0, highest_frequency, RADIAL_SAMPLES)
         names, element = np.unique(atoms.elements, return_inverse=True)
@@ -78,7 +84,9 @@ class FactorBasis:
         )  # fmt: skip
         factors = np.array(
             [
-                occupancy / 100 * atom_factor(str(names[e]), h, b / 4, self.k, solvent=solvent, smoothing_A=smoothing_A)
+                occupancy
+                / 100
+                * atom_factor(str(names[e]), h, b / 4, self.k, solvent_density=solvent_density, smoothing_A=smoothing_A)
                 for e, h, b, occupancy in features[:, first].T.tolist()
             ]
         )
@@ -120,7 +128,7 @@ class Projector:
         Pixels a side of the images.
     pixel_size_A
         A.
-    solvent, smoothing_A
+    solvent_density, smoothing_A
         As in :func:`verglas.stages.simulation.scattering.atom_factor`.
     """
 
@@ -128,12 +136,20 @@ class Projector:
     WIDTH = 6
 
     def __init__(
-        self, atoms: Atoms, box: int, pixel_size_A: float, *, solvent: bool = True, smoothing_A: float = 1.0
+        self,
+        atoms: Atoms,
+        box: int,
+        pixel_size_A: float,
+        *,
+        solvent_density: float = SOLVENT_DENSITY,
+        smoothing_A: float = 1.0,
     ) -> None:
         self.atoms, self.box, self.pixel_size_A = atoms, box, pixel_size_A
         ky, kx = frequencies((box, box), pixel_size_A)
         radius = np.sqrt(ky**2 + kx**2)
-        basis = FactorBasis(atoms, float(radius.max()) * 1.001, solvent=solvent, smoothing_A=smoothing_A)
+        basis = FactorBasis(
+            atoms, float(radius.max()) * 1.001, solvent_density=solvent_density, smoothing_A=smoothing_A
+        )
         self._kernel = SpreadingKernel(self.OVERSAMPLING, self.WIDTH)
         cells = pixel_size_A / self.OVERSAMPLING
         spread = self._kernel.transform(ky[:, 0] * cells)[:, None] * self._kernel.transform(kx[0] * cells)[None, :]
@@ -196,7 +212,7 @@ class Projector:
 
 
 def make_density(
-    atoms: Atoms, box: int, pixel_size_A: float, *, solvent: bool = True, smoothing_A: float = 1.0
+    atoms: Atoms, box: int, pixel_size_A: float, *, solvent_density: float = SOLVENT_DENSITY, smoothing_A: float = 1.0
 ) -> NDArray[np.float32]:
     """Return the molecule's potential as a map, from the same scattering factors as the images.
 
@@ -208,7 +224,7 @@ def make_density(
         Voxels a side.
     pixel_size_A
         A.
-    solvent, smoothing_A
+    solvent_density, smoothing_A
         As in :func:`verglas.stages.simulation.scattering.atom_factor`.
 
     Returns
@@ -221,7 +237,7 @@ def make_density(
     ratio = fine / box
     kernel = SpreadingKernel(ratio, 7)
     nyquist = 0.5 / pixel_size_A
-    basis = FactorBasis(atoms, nyquist * 1.001, solvent=solvent, smoothing_A=smoothing_A)
+    basis = FactorBasis(atoms, nyquist * 1.001, solvent_density=solvent_density, smoothing_A=smoothing_A)
     points = (box // 2 + atoms.positions_A[:, ::-1] / pixel_size_A) * ratio
     k = scipy.fft.fftfreq(box, pixel_size_A)
     k_half = np.abs(scipy.fft.rfftfreq(box, pixel_size_A))

@@ -18,6 +18,11 @@ POTENTIAL_PER_AMPLITUDE = PLANCK**2 / (2 * math.pi * ELECTRON_MASS * ELEMENTARY_
 WATER_PER_A3 = 0.0311  # molecules of low-density amorphous ice at 0.93 g/cm^3
 HYDROGEN_BOND_B_A2 = 8 * math.pi**2 * 1.0**2 / 3  # an atom smeared over a sphere of 1 A about its partner
 
+# Density of the solvent around particles relative to pure ice. Salts and bound water raise it, and isolated atoms (as
+# all tables have them) scatter more at low angles than bonded ones; one figure for both, from the power that real
+# apoferritin has between 150 and 30 A (docs/simulator.md).
+SOLVENT_DENSITY = 1.2
+
 # Volumes of displaced solvent in A^3: Fraser, MacRae & Suzuki, J. Appl. Cryst. 11, 693 (1978); others from ionic radii.
 DISPLACED_VOLUME_A3 = {
     "H": 5.15, "C": 16.44, "N": 2.49, "O": 9.13, "S": 19.86, "P": 5.73,
@@ -93,15 +98,15 @@ def atom_factor(
     b_A2: float,
     k: NDArray[np.float64],
     *,
-    solvent: bool,
+    solvent_density: float,
     smoothing_A: float,
 ) -> NDArray[np.float64]:
-    """Return the potential (V A^3) of an atom with its riding hydrogens, less the ice that it displaces."""
+    """Return the potential (V A^3) of an atom with its riding hydrogens, less the solvent that it displaces."""
     total = potential_factor(element, k, b_A2)
     if hydrogens:
         total = total + hydrogens * potential_factor("H", k, b_A2 + HYDROGEN_BOND_B_A2)
-    if solvent:
-        total = total - displaced_ice(DISPLACED_VOLUME_A3.get(element, 10.0), k, smoothing_A)
+    if solvent_density:
+        total = total - solvent_density * displaced_ice(DISPLACED_VOLUME_A3.get(element, 10.0), k, smoothing_A)
         if hydrogens:
-            total = total - hydrogens * displaced_ice(DISPLACED_VOLUME_A3["H"], k, smoothing_A)
+            total = total - solvent_density * hydrogens * displaced_ice(DISPLACED_VOLUME_A3["H"], k, smoothing_A)
     return total

@@ -80,7 +80,9 @@ def projectors(
     if largest is not None and box > largest:
         box = largest
     return [
-        Projector(atoms, box, pixel_size_A, solvent=specimen.solvent, smoothing_A=specimen.solvent_smoothing_A)
+        Projector(
+            atoms, box, pixel_size_A, solvent_density=specimen.solvent_density, smoothing_A=specimen.solvent_smoothing_A
+        )
         for atoms in shapes
     ]
 
