@@ -49,7 +49,7 @@ def json_option(function: F) -> F:
 
 
 @contextlib.contextmanager
-def open_project(folder: Path | None, *, write: bool = False) -> Iterator[Project]:
+def open_project(folder: Path | None, *, write: bool = False, take_in: bool = True) -> Iterator[Project]:
     """Open the project that a command is about, and close it afterwards.
 
     Parameters
@@ -59,10 +59,18 @@ def open_project(folder: Path | None, *, write: bool = False) -> Iterator[Projec
     write
         Whether the command edits. It then owns the project where nobody else does, and sends its edits to the owner
         where somebody does.
+    take_in
+        Take in first what jobs have finished; not for commands that do so themselves and tell of it.
     """
+    from verglas.errors import ProjectError
     from verglas.project import Project, find_project
 
     project = Project.open(folder if folder is not None else find_project(Path.cwd()), "rw" if write else "r")
+    if take_in and project.is_waiting():
+        project.close()
+        project = Project.open(project.folder, "rw")
+        with contextlib.suppress(ProjectError):  # who may not write reads what is there
+            project.take_in()
     try:
         yield project
     finally:

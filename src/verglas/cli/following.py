@@ -6,31 +6,41 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from verglas.cli.common import open_project, print_json
+from verglas.errors import VerglasError
 from verglas.execution.controller import exit_status
-from verglas.execution.events import Event, FailureEvent, MessageEvent, ProgressEvent
+from verglas.execution.events import Event, FailureEvent, MessageEvent, ProgressEvent, ResultEvent
 from verglas.execution.job_folder import JobFolder
 from verglas.execution.resources import duration
 
 POLL_SECONDS = 0.1
+TAKE_IN_SECONDS = 2.0
 LEFT_RUNNING = 130
 
 
 def follow(job: JobFolder, process: subprocess.Popen[bytes], *, quiet: bool) -> None:
-    """Show live progress until the controller ends; Ctrl-C leaves the job running and ends only this command."""
+    """Show live progress until the controller ends, and take results in as they come.
+
+    Ctrl-C leaves the job running and ends only this command.
+    """
     show = _Quiet() if quiet else _Bar() if sys.stderr.isatty() else _Lines()
-    offset = 0
+    offset, waiting, last_intake = 0, False, time.monotonic()
     try:
         with show:
             while True:
                 ended = process.poll() is not None
                 for event, after in job.events_from(offset):
                     show.event(event)
+                    waiting = waiting or isinstance(event, ResultEvent)
                     offset = after
                 if ended:
                     return
+                if waiting and time.monotonic() - last_intake > TAKE_IN_SECONDS:
+                    take_in(job)
+                    waiting, last_intake = False, time.monotonic()
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         sys.stderr.write(
@@ -40,15 +50,21 @@ def follow(job: JobFolder, process: subprocess.Popen[bytes], *, quiet: bool) -> 
         sys.exit(LEFT_RUNNING)
 
 
+def take_in(job: JobFolder) -> None:
+    """Take in what there is; what cannot be taken in now is reported when the job has ended."""
+    with suppress(VerglasError, OSError), open_project(job.project_folder, write=True, take_in=False) as project:
+        project.take_in()
+
+
 def report(job: JobFolder, *, as_json: bool) -> int:
     """Take the job's results in, print what came of it and return the exit status."""
     state = job.state()
     summary = summary_of(job)
-    with open_project(job.project_folder, write=True) as project:
+    with open_project(job.project_folder, write=True, take_in=False) as project:
         taken = project.take_in()
-    summary["taken_in"] = taken["results"]
     summary["problems"] = taken["problems"]
     summary["ids"] = json.loads(job.ids_path.read_text()) if job.ids_path.exists() else {}
+    summary["taken_in"] = len(summary["ids"].get("results", {}))
     status = exit_status(state.name, state.failures)
     if as_json:
         print_json(summary)

@@ -78,7 +78,7 @@ def open_command(folder: Path | None, as_json: bool) -> None:
     """Check a project, take in finished results and say how it stands."""
     from verglas.project.recent import remember
 
-    with open_project(folder, write=True) as project:
+    with open_project(folder, write=True, take_in=False) as project:
         taken = project.take_in()
         remember(project.folder)
         counts = {plural: project.count(kind) for plural, kind in KINDS.items() if plural != "micrographs"}

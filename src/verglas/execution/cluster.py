@@ -188,6 +188,7 @@ class LocalCluster:
         settings = {
             "name": name, "scheduler": self._address, "pem": self._pem, "threads": self._threads,
             "host": "127.0.0.1", "folder": str(self._folder), "patience_seconds": PATIENCE_SECONDS,
+            "controller": os.getpid(),
         }  # fmt: skip
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w") as stream:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import shutil
@@ -23,7 +22,7 @@ from verglas.execution.events import StateEvent, WrittenState
 from verglas.execution.executors import Executor, InProcess
 from verglas.execution.job_folder import EventLog, JobFolder
 from verglas.execution.liveness import BEAT_SECONDS, beat
-from verglas.execution.tasks import peak_memory_bytes
+from verglas.execution.tasks import is_disk_full, peak_memory_bytes
 
 EXIT_STATUS: dict[str, int] = {"done": 0, "failed": 1, "cancelled": 4, "paused": 5, "interrupted": 6}
 EXIT_FAILURES = 3
@@ -98,6 +97,7 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
     state: WrittenState = "failed"
     message = ""
     try:
+        job.remove_unfinished_files()
         request = job.request()
         action = load_entry(request.entry)
         parameters = action.Parameters.model_validate(request.parameters)
@@ -111,16 +111,10 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
         state, message = "paused", str(error)
     except CancelledError as error:
         state, message = "cancelled", str(error)
-    except VerglasError as error:
-        message = str(error)
-        _say(traceback.format_exc())
-    except OSError as error:
-        message = f"{type(error).__name__}: {error}"
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            message += f". Free some space, then `verglas jobs resume {job.number}`."
-        _say(traceback.format_exc())
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        message = str(error) if isinstance(error, VerglasError) else f"{type(error).__name__}: {error}"
+        if is_disk_full(error):
+            message += f". Free some space, then `verglas jobs resume {job.number}`."
         _say(traceback.format_exc())
     worker_seconds, worker_peak = 0.0, 0
     if context is not None:

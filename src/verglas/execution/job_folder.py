@@ -358,6 +358,13 @@ class JobFolder:
             os.close(handle)
         return attempt
 
+    def remove_unfinished_files(self) -> None:
+        """Remove what writers that were killed left half written; only the controller may, before it starts workers."""
+        for folder in (self.results_folder, self.scratch):
+            for path in folder.rglob(".*"):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
+
     # Requests to the controller
 
     def ask(self, what: str) -> None:

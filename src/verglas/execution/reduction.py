@@ -127,6 +127,8 @@ def _sum_chunk(function: ChunkFunction, item: tuple[Path, Sequence[Any]], task: 
 def _sum_pair(item: tuple[Path, list[Path]], task: Task) -> None:
     path, pair = item
     task.check()
+    if path.exists():
+        return  # a worker of a killed controller was faster, and has removed the parts
     total = load_arrays(pair[0])
     for other in pair[1:]:
         for name, array in load_arrays(other).items():

@@ -77,6 +77,15 @@ class Outcome:
     """Of the worker's process since it began."""
 
 
+def is_disk_full(problem: BaseException | None) -> bool:
+    """Tell whether an error, or one that it was raised from or during, says that the disk or a quota is full."""
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in _DISK_FULL:
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
 def peak_memory_bytes() -> int:
     """Return the largest resident memory that this process has had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -96,6 +105,6 @@ def run_task(function: Callable[[Any, Task], Any], item: Any, key: str, task: Ta
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
             details = traceback.format_exc()
-            full = isinstance(problem, OSError) and problem.errno in _DISK_FULL
+            full = is_disk_full(problem)
     worker = str(os.getpid())
     return Outcome(key, value, error, details, stopped, full, worker, time.process_time(), peak_memory_bytes())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+ORPHAN_SECONDS = 0.25
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +29,7 @@ def main(arguments: list[str]) -> int:
     settings: dict[str, Any] = json.loads(path.read_text())
     for variable in THREAD_VARIABLES:
         os.environ[variable] = str(settings["threads"])
+    threading.Thread(target=_leave_with, args=(settings["controller"],), name="parent", daemon=True).start()
     import asyncio
 
     try:
@@ -35,6 +39,13 @@ def main(arguments: list[str]) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # an item that is still running in its thread must not keep an abandoned worker alive
+
+
+def _leave_with(controller: int) -> None:
+    """End this process when the controller that started it has died: its successor has workers of its own."""
+    while os.getppid() == controller:
+        time.sleep(ORPHAN_SECONDS)
+    os._exit(1)
 
 
 async def _serve(settings: dict[str, Any]) -> None:

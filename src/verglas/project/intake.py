@@ -16,6 +16,30 @@ from verglas.project.result_kinds import RESULT_KINDS
 BATCH = 256
 
 
+def jobs_with_news(layout: Layout, connection: sqlite3.Connection) -> list[JobFolder]:
+    """Return the jobs whose events are longer than when they were taken in as ended, or that never were."""
+    known = {row["number"]: row["events_bytes"] for row in connection.execute("SELECT number, events_bytes FROM jobs")}
+    found = JobFolder.all_in(layout.jobs)
+    return [job for job in found if known.get(job.number) != events_bytes(job)]
+
+
+def events_bytes(job: JobFolder) -> int:
+    """Return the length of a job's events."""
+    return job.events_path.stat().st_size if job.events_path.exists() else 0
+
+
+def is_waiting(layout: Layout, connection: sqlite3.Connection) -> bool:
+    """Tell whether a job has results that are no assets yet, or has ended without the project knowing."""
+    for job in jobs_with_news(layout, connection):
+        known = {row["key"] for row in connection.execute("SELECT key FROM results WHERE job = ?", (job.number,))}
+        try:
+            if set(job.results()) - known or job.state().is_finished:
+                return True
+        except VerglasError:
+            return True  # intake says what is wrong with it
+    return False
+
+
 def take_in(layout: Layout, connection: sqlite3.Connection, edit: Callable[[Record], Record]) -> dict[str, Any]:
     """Take in all results that are not yet assets, and note the jobs that have ended.
 
@@ -39,11 +63,8 @@ def take_in(layout: Layout, connection: sqlite3.Connection, edit: Callable[[Reco
     taken = 0
     ended: list[int] = []
     problems: list[str] = []
-    for job in JobFolder.all_in(layout.jobs):
-        events_bytes = job.events_path.stat().st_size if job.events_path.exists() else 0
-        row = connection.execute("SELECT events_bytes FROM jobs WHERE number = ?", (job.number,)).fetchone()
-        if row is not None and row["events_bytes"] == events_bytes:
-            continue
+    for job in jobs_with_news(layout, connection):
+        length = events_bytes(job)
         try:
             taken += _take_in_job(job, layout, connection, edit, problems)
             state = job.state()
@@ -52,7 +73,7 @@ def take_in(layout: Layout, connection: sqlite3.Connection, edit: Callable[[Reco
                 edit({
                     "edit": "job.end", "number": job.number, "action": request.action, "title": request.title,
                     "state": state.name, "created": request.created, "ended": state.changed,
-                    "cpu_seconds": state.cpu_seconds, "failures": state.failures, "events_bytes": events_bytes,
+                    "cpu_seconds": state.cpu_seconds, "failures": state.failures, "events_bytes": length,
                 })  # fmt: skip
                 ended.append(job.number)
         except VerglasError as error:

@@ -27,7 +27,7 @@ from verglas.project.assets import (
     to_record,
 )
 from verglas.project.database import connect, dump
-from verglas.project.intake import take_in
+from verglas.project.intake import is_waiting, take_in
 from verglas.project.journal import Line
 from verglas.project.layout import Layout, ProjectFile, check_name
 from verglas.project.owner import Ownership, current_owner
@@ -300,6 +300,11 @@ class Project:
             return self._ask_owner(TAKE_IN)
         with self._lock:
             return take_in(self.layout, self._reading, self.edit)
+
+    def is_waiting(self) -> bool:
+        """Tell whether jobs have finished something that `take_in` would turn into assets."""
+        with self._lock:
+            return is_waiting(self.layout, self._reading)
 
     def rebuild(self) -> int:
         """Make the database again from the journal and return the number of lines.
