@@ -188,3 +188,35 @@ def test_we_read_what_starfile_and_gemmi_read(tmp_path: Path, real_data: Path) -
                     if isinstance(column, np.ndarray):
                         assert np.array_equal(column, found[f"{b} {label}"].astype(float))
         assert count == len(found)
+
+
+def test_a_loop_read_in_parts_is_the_same(tmp_path, monkeypatch):
+    from verglas.formats import star_rows
+
+    rng = np.random.Generator(np.random.Philox(8))
+    lines = [f"{rng.uniform(-9, 9):.6f} {k} name_{k % 7}.mrc" for k in range(300)]
+    lines[40:40] = ["", "# a comment", "   "]
+    path = tmp_path / "t.star"
+    path.write_text("data_a\n\nloop_\n_x\n_y\n_z\n" + "\n".join(lines) + "\n\ndata_b\n\nloop_\n_x\n1\n2\n")
+    whole = read_star(path)
+    for part_bytes in (1, 37, 1000):
+        monkeypatch.setattr(star_rows, "PART_BYTES", part_bytes)
+        for threads in (1, 3):
+            parts = read_star(path, threads=threads)
+            assert [block.name for block in parts] == ["a", "b"]
+            for label in "xyz":
+                one, other = whole[0].loops[0].column(label), parts[0].loops[0].column(label)
+                assert (one.tolist() if label == "z" else list(one)) == (
+                    other.tolist() if label == "z" else list(other)
+                )
+            assert list(parts[1].loops[0].integers("x")) == [1, 2]
+
+
+def test_an_error_in_a_late_part_names_its_line(tmp_path, monkeypatch):
+    from verglas.formats import star_rows
+
+    monkeypatch.setattr(star_rows, "PART_BYTES", 50)
+    path = tmp_path / "t.star"
+    path.write_text("data_\nloop_\n_x\n_y\n" + "1 2\n" * 100 + "1 2 3\n" + "1 2\n" * 100)
+    with pytest.raises(FormatError, match="line 105: 3 values where the loop has 2 labels"):
+        read_star(path, threads=2)

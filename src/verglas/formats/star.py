@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.errors import FormatError, InputError
+from verglas.formats.star_rows import find_loop_rows
 
 NUMBER = re.compile(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z|[+-]?(nan|inf|infinity)\Z", re.IGNORECASE)
 INTEGER = re.compile(rb"[+-]?\d+\Z")
@@ -272,13 +273,15 @@ def line_at(buffer: NDArray[np.uint8], position: int) -> int:
     return int(np.count_nonzero(buffer[:position] == 10)) + 1
 
 
-def read_star(path: PathLike) -> list[Block]:
+def read_star(path: PathLike, *, threads: int = 2) -> list[Block]:
     """Read a STAR file.
 
     Parameters
     ----------
     path
         The file. A row of a loop is one line with one value for each label; text fields in semicolons are refused.
+    threads
+        Parts of a large file that are read at once.
 
     Returns
     -------
@@ -298,16 +301,17 @@ def read_star(path: PathLike) -> list[Block]:
     buffer = np.fromfile(path, dtype=np.uint8)
     if buffer.size == 0:
         raise FormatError(name, "the file is empty.", "Copy it again from where it came from.")
-    if (buffer == 0).any():
+    if buffer.min() == 0:
         raise FormatError(name, "this is no text file (it holds zero bytes).", "Choose a STAR file.")
-    return _Reader(name, buffer).blocks()
+    return _Reader(name, buffer, threads).blocks()
 
 
 class _Reader:
     """The state of reading one file: its bytes and the place reached."""
 
-    def __init__(self, path: str, buffer: NDArray[np.uint8]) -> None:
-        self.path, self.buffer, self.position = path, buffer, 3 if buffer[:3].tobytes() == b"\xef\xbb\xbf" else 0
+    def __init__(self, path: str, buffer: NDArray[np.uint8], threads: int) -> None:
+        self.path, self.buffer, self.threads = path, buffer, threads
+        self.position = 3 if buffer[:3].tobytes() == b"\xef\xbb\xbf" else 0
         self.view = buffer.tobytes() if buffer.size < 65536 else memoryview(buffer.data)
 
     def fail(self, position: int, problem: str) -> FormatError:
@@ -370,7 +374,6 @@ class _Reader:
 
     def loop(self) -> Loop:
         from verglas.kernels import star_text
-        from verglas.kernels.number_text import EXACT_POWERS, POWERS
 
         labels: list[str] = []
         start = self.position
@@ -388,20 +391,15 @@ class _Reader:
                 labels.append(words[0][1:])
         if not labels:
             raise self.fail(start, "a loop without labels.")
-        rest = self.buffer[self.position :]
-        most = min(int(np.count_nonzero(rest == 10)) + 1, rest.size // (2 * len(labels)) + 1)
-        starts = np.empty((len(labels), most), np.uint32 if self.buffer.size < 2**32 else np.int64)
-        values, kinds = np.empty((len(labels), most)), np.zeros(len(labels), np.uint8)
-        rows, self.position, status, place, found = star_text.find_rows(
-            self.buffer, self.position, starts, values, kinds, POWERS, EXACT_POWERS
-        )
-        if status == star_text.WRONG_COUNT:
-            raise self.fail(place, f"{found} values where the loop has {len(labels)} labels.")
-        if status == star_text.OPEN_QUOTE:
-            raise self.fail(place, "a quoted value is not closed.")
-        if status == star_text.TEXT_FIELD:
-            raise self.fail(place, "text fields in semicolons are not supported.")
-        return Loop.from_bytes(self.path, self.buffer, labels, starts[:, :rows], values[:, :rows], kinds)
+        rows = find_loop_rows(self.buffer, self.position, len(labels), self.threads)
+        self.position = rows.position
+        if rows.status == star_text.WRONG_COUNT:
+            raise self.fail(rows.place, f"{rows.found} values where the loop has {len(labels)} labels.")
+        if rows.status == star_text.OPEN_QUOTE:
+            raise self.fail(rows.place, "a quoted value is not closed.")
+        if rows.status == star_text.TEXT_FIELD:
+            raise self.fail(rows.place, "text fields in semicolons are not supported.")
+        return Loop.from_bytes(self.path, self.buffer, labels, rows.starts, rows.values, rows.kinds)
 
 
 def is_header(word: str) -> bool:

@@ -215,7 +215,7 @@ def parse_column(
 
 def warm() -> None:
     """Compile the kernels of this module."""
-    text = np.frombuffer(b"1.5 -0.12345678901234567", dtype=np.uint8)
+    text = np.frombuffer(b"1.5 -0.12345678901234567", dtype=np.uint8).copy()
     starts, ends = np.array([0, 4]), np.array([3, 24])
     parse_column(text, starts, ends, POWERS, EXACT_POWERS, np.empty(2), np.empty(2, np.uint8))
     put_number(np.empty(NUMBER_WIDTH, np.uint8), 0, 0.1, POWERS, EXACT_POWERS)

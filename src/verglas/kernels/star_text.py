@@ -49,6 +49,15 @@ def is_keyword(buffer: Bytes, start: int, end: int) -> bool:
 
 
 @cpu_kernel()
+def count_lines(buffer: Bytes) -> int:
+    """Return the number of line ends."""
+    count = 0
+    for i in range(buffer.shape[0]):
+        count += buffer[i] == 10
+    return count
+
+
+@cpu_kernel()
 def find_rows(
     buffer: Bytes, position: int, starts: Any, values: Any, kinds: Any, powers: Any, exact: Any
 ) -> tuple[int, int, int, int, int]:
@@ -226,10 +235,13 @@ def write_rows(
 
 def warm() -> None:
     """Compile the kernels of this module."""
-    text = np.frombuffer(b"1@a 2.5\n2@b 3.5\n", dtype=np.uint8)
+    text = np.frombuffer(b"1@a 2.5\n2@b 3.5\n", dtype=np.uint8).copy()  # a read-only array is another type to numba
+    count_lines(text)
     for integer in (np.uint32, np.int64):
         starts = np.zeros((2, 2), integer)
-        find_rows(text, 0, starts, np.empty((2, 2)), np.zeros(2, np.uint8), POWERS, EXACT_POWERS)
+        for part in (slice(0, 2), slice(0, 1)):
+            values = np.empty((2, 2))
+            find_rows(text, 0, starts[:, part], values[:, part], np.zeros(2, np.uint8), POWERS, EXACT_POWERS)
         firsts, ends = np.zeros(2, np.int64), np.zeros(2, np.int64)
         find_ends(text, starts[0], firsts, ends)
     split_sections(text, firsts, ends, np.zeros(2, np.int64))
