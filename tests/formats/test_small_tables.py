@@ -160,3 +160,15 @@ def test_ctf_results_need_a_header(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text(text.replace("Pixel size", "Size"))
     with pytest.raises(FormatError, match="header"):
         read_ctffind(tmp_path / "b.txt")
+
+
+def test_ctffind_results_come_back_with_what_is_unknown_still_unknown(tmp_path: Path) -> None:
+    fits = (CtfFit(9982.5, 9000.25, -12.5, 30.0, 0.5, 3.9), CtfFit(12000.0, 11000.0, 45.0, 0.0, 0.25, 4.5))
+    results = CtfResults(1.06051, 200.0, 2.261, 0.075, fits, "a b.mrc")
+    write_ctffind(results, tmp_path / "c.txt")
+    again = read_ctffind(tmp_path / "c.txt")
+    assert (again.pixel_size_A, again.spherical_aberration_mm, again.amplitude_contrast) == (1.06051, 2.261, 0.075)
+    assert again.input_file == "a b.mrc"
+    assert [fit.defocus_u_A for fit in again.fits] == [9982.5, 12000.0]
+    assert np.isnan([(fit.tilt_axis_deg, fit.tilt_angle_deg, fit.thickness_A) for fit in again.fits]).all()
+    assert "version 4" in (tmp_path / "c.txt").read_text()

@@ -110,19 +110,30 @@ def read_ctffind(path: str | os.PathLike[str]) -> CtfResults:
 
 
 def write_ctffind(results: CtfResults, path: str | os.PathLike[str]) -> None:
-    """Write fits as CTFFIND 5 does (10 columns; what is not known is 0)."""
+    """Write fits as CTFFIND does: version 5's 10 columns, or version 4's 7 where no tilt and thickness are known."""
+    version = (
+        5
+        if any(np.isfinite([fit.tilt_axis_deg, fit.tilt_angle_deg, fit.thickness_A]).any() for fit in results.fits)
+        else 4
+    )
+
+    def decimal(value: float, digits: int) -> str:
+        return np.format_float_positional(value, min_digits=digits)
+
     lines = [
-        "# Output from verglas in the format of CTFFind version 5",
+        f"# Output from verglas in the format of CTFFind version {version}",
         f"# Input file: {results.input_file} ; Number of micrographs: {len(results.fits)}",
-        f"# Pixel size: {results.pixel_size_A:.3f} Angstroms ; acceleration voltage: {results.voltage_kV:.1f} keV ; "
-        f"spherical aberration: {results.spherical_aberration_mm:.2f} mm ; "
-        f"amplitude contrast: {results.amplitude_contrast:.2f}",
+        f"# Pixel size: {decimal(results.pixel_size_A, 3)} Angstroms ; "
+        f"acceleration voltage: {decimal(results.voltage_kV, 1)} keV ; "
+        f"spherical aberration: {decimal(results.spherical_aberration_mm, 2)} mm ; "
+        f"amplitude contrast: {decimal(results.amplitude_contrast, 2)}",
         "# Columns: #1 - micrograph number; #2 - defocus 1 [Angstroms]; #3 - defocus 2; #4 - azimuth of astigmatism; "
         "#5 - additional phase shift [radians]; #6 - cross correlation; #7 - spacing (in Angstroms) up to which CTF "
-        "rings were fit successfully; #8 - tilt axis angle; #9 - tilt angle; #10 - sample thickness (in Angstroms)",
+        "rings were fit successfully"
+        + ("; #8 - tilt axis angle; #9 - tilt angle; #10 - sample thickness (in Angstroms)" if version == 5 else ""),
     ]
     for number, fit in enumerate(results.fits, 1):
-        tilt = np.nan_to_num([fit.tilt_axis_deg, fit.tilt_angle_deg, fit.thickness_A]).tolist()
+        tilt = np.nan_to_num([fit.tilt_axis_deg, fit.tilt_angle_deg, fit.thickness_A]).tolist() if version == 5 else []
         row = [number, fit.defocus_u_A, fit.defocus_v_A, fit.defocus_angle_deg, np.deg2rad(fit.phase_shift_deg)]
         lines.append(" ".join(f"{value:.6f}" for value in [*row, fit.score, fit.fit_resolution_A, *tilt]))
     with write_whole(path) as temporary:
