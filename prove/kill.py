@@ -1,14 +1,15 @@
 """Prove that no kill loses anything: worker, controller, command or all killed, or the disk full; then resume.
 
-``python -m prove.kill [trials]``: each trial aligns the same small movies in a copy of the same project, is disturbed
-at a random moment, resumed until it is done, and compared with an undisturbed run: every file of the results byte by
-byte, and the database with one rebuilt from the journal and the job folders. Half of the moments are any since the
-start, half come soon after a result; half of the jobs have one worker, half two.
+``python -m prove.kill [trials] [minutes]``: each trial aligns the same small movies in a copy of the same project, is
+disturbed at a random moment, resumed until it is done, and compared with an undisturbed run: every file of the results
+byte by byte, and the database with one rebuilt from the journal and the job folders. Half of the moments are any since
+the start, half come soon after a result; half of the jobs have one worker, half two.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
@@ -32,7 +33,7 @@ from verglas.project import Project
 
 TRIALS = 300
 SIDE_BY_SIDE = 2
-MOVIES = 4
+MOVIES = 3
 SHAPE = (192, 192)
 FRAMES = 5
 SECONDS_A_MOVIE = 1.5
@@ -129,7 +130,7 @@ def wait_for_moment(project: Path, chance: random.Random, seconds: float, *, by_
         job = job_of(project)
         if job is not None and count_results(job) >= wanted:
             break
-        time.sleep(0.02)
+        time.sleep(POLL_SECONDS / 2)
     time.sleep(chance.uniform(0.0, SECONDS_A_MOVIE))
     return time.monotonic() - began
 
@@ -172,6 +173,7 @@ def judge(project: Path, expected: dict[str, bytes]) -> dict[str, Any]:
         "different": sorted(name for name in found.keys() | expected if found.get(name) != expected.get(name)),
         "each_result_once": lines == len(job.results()) == MOVIES,
         "rebuilt_equal": live == rebuilt,
+        "leftovers": [str(path) for place in ("Jobs/*/results", "Scratch") for path in project.glob(f"{place}/**/.*")],
         "set_aside": len(job.failures()),
         "problems": problems,
     }
@@ -200,7 +202,7 @@ def trial(number: int, template: Path, folder: Path, seconds: float, expected: d
 
 def is_good(verdict: dict[str, Any]) -> bool:
     """Tell whether nothing was lost, doubled or changed."""
-    clean = not verdict.get("error") and not verdict.get("problems") and not verdict.get("set_aside")
+    clean = not verdict.get("error") and not any(verdict.get(name) for name in ("problems", "set_aside", "leftovers"))
     return clean and all(verdict[name] for name in ("equal", "each_result_once", "rebuilt_equal"))
 
 
@@ -231,7 +233,8 @@ def main() -> None:
         made = trial(int(arguments[1]), base / "project", Path(arguments[3]), float(arguments[4]), expected)
         sys.stdout.write(json.dumps(made) + "\n")
         return
-    trials = int(arguments[0]) if arguments and arguments[0].isdigit() else TRIALS
+    asked = int(arguments[0]) if arguments else TRIALS
+    minutes = float(arguments[1]) if len(arguments) > 1 else math.inf
     os.chdir(REPOSITORY)
     base = Path(tempfile.mkdtemp(prefix="verglas-kill-"))
     template = make_template(base)
@@ -242,7 +245,10 @@ def main() -> None:
         seconds = time.monotonic() - began
     assert contents(base / "warm") == contents(base / "undisturbed"), "two undisturbed runs differ"
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        verdicts = list(pool.map(lambda number: run_trial(number, base, seconds), range(trials)))
+        end = time.monotonic() + 60 * minutes
+        found = pool.map(lambda n: run_trial(n, base, seconds) if time.monotonic() < end else None, range(asked))
+        verdicts = [verdict for verdict in found if verdict is not None]
+    trials = len(verdicts)
     good = [verdict for verdict in verdicts if is_good(verdict)]
     times = sorted(verdict["seconds"] for verdict in verdicts)
     path = record(
@@ -250,8 +256,11 @@ def main() -> None:
         {
             "action": f"align-movies on {MOVIES} movies of {FRAMES} frames of {SHAPE[0]} x {SHAPE[1]}, 1 or 2 workers",
             "trials": trials,
+            "trials_asked_for": asked,
+            "minutes_given": minutes if math.isfinite(minutes) else None,
             "good": len(good),
-            "good_means": "result files equal to the bit, each result once, nothing set aside, rebuilt database equal",
+            "good_means": "result files equal to the bit, each result once, nothing set aside, rebuilt database equal, "
+            "no half-written file left",
             "trials_by_way": dict(Counter(verdict["way"] for verdict in verdicts)),
             "good_by_way": dict(Counter(verdict["way"] for verdict in good)),
             "resumes_needed": sum(verdict.get("resumes", 0) for verdict in verdicts),

@@ -19,8 +19,12 @@ from verglas.execution.tasks import Task
 
 
 def square(item: dict[str, Any], task: Task) -> dict[str, Any]:
-    time.sleep(item.get("seconds", 0.0))
     marker = task.scratch / f"tried-{item['id']}"
+    if item.get("mark"):
+        marker.touch()
+    if item.get("litter"):
+        (task.results / f".{item['id']}-half-written").touch()
+    time.sleep(item.get("seconds", 0.0))
     if item.get("kill") == "always" or (item.get("kill") == "once" and not marker.exists()):
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,9 +16,9 @@ from verglas.actions.declaration import Action, ActionParameters
 from verglas.errors import InputError
 from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request
+from verglas.execution.profiles import DEFAULT_PROFILE, find_profile
 from verglas.execution.resources import Plan, check_device, plan, this_machine
 
-DEFAULT_PROFILE = "Default Local"
 DEFAULT_SEED = 1
 Assets = dict[str, list[dict[str, Any]]]
 
@@ -105,8 +105,7 @@ def prepare(
     ResourceError, DeviceError
         Memory, disk or device do not suffice.
     """
-    if profile != DEFAULT_PROFILE:
-        raise InputError(f"There is no run profile {profile!r}; there is {DEFAULT_PROFILE!r}.")
+    find_profile(profile)
     checked = action.check_parameters(parameters)
     for declared in action.inputs:
         if declared.required and not inputs.get(declared.name):

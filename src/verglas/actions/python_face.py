@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from verglas.actions.launch import DEFAULT_PROFILE, DEFAULT_SEED, prepare
+from verglas.actions.launch import DEFAULT_SEED, prepare
 from verglas.actions.registry import load_action
 from verglas.actions.selection import select_inputs
 from verglas.errors import JobError
 from verglas.execution.events import FailureEvent, ResultEvent
 from verglas.execution.job_folder import JobFolder, JobState, ProjectReference
+from verglas.execution.profiles import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from verglas.project import Project

@@ -11,12 +11,13 @@ import click
 from pydantic_core import PydanticUndefined
 
 from verglas.actions.declaration import Action, is_expert, unit_of
-from verglas.actions.launch import DEFAULT_PROFILE, DEFAULT_SEED, prepare
+from verglas.actions.launch import DEFAULT_SEED, prepare
 from verglas.actions.registry import load_action
 from verglas.actions.selection import select_inputs
 from verglas.cli.common import json_option, open_project, option_flag, print_json, project_option
 from verglas.cli.following import follow, report
 from verglas.execution.job_folder import ProjectReference
+from verglas.execution.profiles import DEFAULT_PROFILE
 
 
 class ActionCommand(click.Command):

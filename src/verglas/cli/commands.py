@@ -54,6 +54,7 @@ SECTIONS: tuple[Section, ...] = (
         "Jobs",
         {
             "jobs": Entry("verglas.cli.jobs:jobs", "List, show, follow, cancel, pause, resume and clone jobs."),
+            "profiles": Entry("verglas.cli.profiles:profiles", "List, show and test run profiles."),
         },
     ),
     Section(

@@ -96,10 +96,13 @@ def print_json(content: dict[str, Any]) -> None:
 
 
 def console() -> Console:
-    """Return the terminal that words for people go to; lines into a file or a pipe are not folded at 80 columns."""
+    """Return the terminal that words for people go to; lines into a file or a pipe are not folded at 80 columns.
+
+    Brackets and colons are printed as they are: file names have them.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    return Console(highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 160)
 
 
 def table(*columns: str, title: str | None = None) -> Table:

@@ -148,7 +148,7 @@ def demo(
 
     def say(text: str) -> None:
         if not as_json:
-            screen.print(f"[dim]{(time.perf_counter() - started) / 60:5.1f} min[/dim]  {text}")
+            screen.print(f"{(time.perf_counter() - started) / 60:5.1f} min  {text}")
 
     parameters = MovieParameters(
         movies=movies, width=size, height=size, frames=frames, particles=particles, model=model, seed=seed
@@ -197,5 +197,5 @@ def demo(
     if as_json:
         print_json({**figures, "report": str(output / "report.html")})
     else:
-        say(f"rms error of the shifts: [bold]{figures['shift_rms_A']:.3f} A[/bold]")
+        say(f"rms error of the shifts: {figures['shift_rms_A']:.3f} A")
         say(f"report: {output / 'report.html'}")

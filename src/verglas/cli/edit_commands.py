@@ -219,9 +219,9 @@ def relink(old: str, new: str, project_folder: Path | None, as_json: bool) -> No
     else:
         console().print(f"{len(report.changed)} files found again.")
         for path in report.missing:
-            console().print(f"[red]missing: {path}[/]")
+            console().print(f"missing: {path}", style="red")
         for path, problem in report.different.items():
-            console().print(f"[red]{path}: {problem}[/]")
+            console().print(f"{path}: {problem}", style="red")
     if report.missing or report.different:
         click.get_current_context().exit(3)
 

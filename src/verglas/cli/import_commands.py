@@ -30,9 +30,9 @@ def report_import(report: ImportReport, as_json: bool) -> None:
         say = console().print
         say(f"{len(report.imported)} imported, {len(report.skipped)} were in the project already.")
         for warning in report.warnings[:20]:
-            say(f"[yellow]{warning}[/]")
+            say(warning, style="yellow")
         for problem in report.problems.values():
-            say(f"[red]{problem}[/]")
+            say(problem, style="red")
         if report.problems:
             say(f"{len(report.problems)} files were left out.")
     if report.problems:

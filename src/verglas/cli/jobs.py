@@ -89,7 +89,7 @@ def show(number: int, project_folder: Path | None, as_json: bool) -> None:
     lines += [f"  {name}: {len(ids)} chosen" for name, ids in summary["inputs"].items()]
     lines.append(f"  {len(summary['results'])} result(s)")
     lines += [f"  set aside: {failure['key']}: {failure['error']}" for failure in summary["failures"]]
-    console().print("\n".join(lines), markup=False)
+    console().print("\n".join(lines))
 
 
 @jobs.command()
@@ -144,7 +144,7 @@ def pause(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Pause a job after the items in hand; `resume` goes on."""
     job = _find(project_folder, number)
     if not job.controller_lives():
-        raise JobError(f"Job {number} is not running, it is {job.state().name}.")
+        raise JobError(f"Job {number} is not running, it is {job.state().name}: there is nothing to pause.")
     job.ask("pause")
     _answer(job, "is asked to pause", as_json)
 
@@ -163,7 +163,7 @@ def resume(number: int, detach: bool, project_folder: Path | None, as_json: bool
     if state.name == "done" and not state.failures:
         raise JobError(f"Job {number} is done; `verglas jobs clone {number}` does it anew.")
     if job.controller_lives():
-        raise JobError(f"Job {number} is running; `verglas jobs log {number} -f` follows it.")
+        raise JobError(f"Job {number} is run by {_runner(job)}; `verglas jobs log {number} -f` follows it.")
     _run(job, start_detached(job), detach, as_json, follow, report)
 
 
@@ -206,24 +206,13 @@ def clone(number: int, changes: tuple[str, ...], detach: bool, project_folder: P
 @json_option
 def graph(dot: bool, project_folder: Path | None, as_json: bool) -> None:
     """Show what came from what: which job's results went into which job."""
-    folder = _jobs_folder(project_folder)
-    with open_project(folder.parent) as project:
-        maker = {
-            (row["product_kind"], row["product_id"]): row["job"]
-            for row in project.results()
-            if row.get("product_kind") and row.get("job")
-        }
-    found = JobFolder.all_in(folder)
-    titles = {job.number: job.request().title for job in found}
-    edges = sorted(
-        {
-            (maker[record.get("kind"), record.get("id")], job.number)
-            for job in found
-            for records in job.request().inputs.values()
-            for record in records
-            if (record.get("kind"), record.get("id")) in maker
-        }
-    )
+    from verglas.project.lineage import job_edges
+
+    with open_project(project_folder) as project:
+        edges = job_edges(project)
+        titles = {job.number: job.request().title for job in JobFolder.all_in(project.layout.jobs)}
+    gone = {number for edge in edges for number in edge} - set(titles)
+    titles = dict(sorted((titles | {number: f"job {number} (deleted)" for number in gone}).items()))
     if as_json:
         print_json({"jobs": [{"job": n, "title": title} for n, title in titles.items()], "edges": edges})
     elif dot:
@@ -237,10 +226,14 @@ def _print_tree(titles: dict[int, str], edges: list[tuple[int, int]]) -> None:
     from rich.tree import Tree
 
     tree = Tree("imported data")
+    shown: set[int] = set()
 
     def add(branch: Tree, number: int) -> None:
-        twig = branch.add(titles.get(number, f"job {number} (deleted)"))
-        for child in (b for a, b in edges if a == number):
+        children = [b for a, b in edges if a == number]
+        known = number in shown and children
+        twig = branch.add(titles[number] + (" (see above)" if known else ""))
+        shown.add(number)
+        for child in [] if known else children:
             add(twig, child)
 
     fed = {b for _, b in edges}
@@ -258,6 +251,12 @@ def _run(
         return
     follow(job, process, quiet=as_json)
     sys.exit(report(job, as_json=as_json))
+
+
+def _runner(job: JobFolder) -> str:
+    """Return who runs a job, for people."""
+    record = job.controller()
+    return f"process {record.process} on {record.host}" if record is not None else "nobody"
 
 
 def _refuse_finished(job: JobFolder) -> None:

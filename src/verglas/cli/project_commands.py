@@ -66,7 +66,7 @@ def new(folder: Path, name: str | None, database: Path | None, as_json: bool) ->
     if as_json:
         print_json(content)
         return
-    console().print(f"Made the project [bold]{content['project']}[/] in {folder}.")
+    console().print(f"Made the project {content['project']} in {folder}.")
     console().print(f"Database: {place}, on {describe(place).words}.")
     console().print("Next: go there and import your data, for example `verglas import movies /data/*.tif`.")
 
@@ -90,13 +90,13 @@ def open_command(folder: Path | None, as_json: bool) -> None:
         print_json(content)
         return
     say = console().print
-    say(f"[bold]{content['project']}[/] in {content['folder']}")
+    say(f"{content['project']} in {content['folder']}", style="bold")
     if content["owner"]:
         say(f"In use by {content['owner']}; what you edit goes through it.")
     say("  ".join(f"{count} {plural}" for plural, count in counts.items()))
     say(f"{content['jobs']} jobs, {content['cpu_hours']:.2f} CPU hours; {taken['results']} results taken in now.")
     for problem in taken["problems"]:
-        say(f"[red]{problem}[/]")
+        say(problem, style="red")
     if not any(counts.values()):
         say("Next: import data, for example `verglas import movies /data/*.tif`.")
     elif counts["movies"] and not counts["images"]:
@@ -181,8 +181,8 @@ def show(kind: str, asset: str, project_folder: Path | None, as_json: bool) -> N
             made.add_row(key, when(value) if key == "created" else cell(record, key))
     console().print(made)
     for result in results:
-        mark = "[green]active[/]" if result["active"] else ""
-        console().print(f"result {result['id']}: {result['kind']} by job {result['job']} {mark}")
+        mark = ", active" if result["active"] else ""
+        console().print(f"result {result['id']}: {result['kind']} by job {result['job']}{mark}")
 
 
 @click.command()

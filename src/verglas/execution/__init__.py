@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.controller import run_job, start_detached
     from verglas.execution.job_folder import JobFolder, JobState, Request, Resources
+    from verglas.execution.profiles import RunProfile, find_profile, try_workers
     from verglas.execution.resources import Estimate, Machine, Plan, plan, this_machine
     from verglas.execution.tasks import Task
 
@@ -21,11 +22,14 @@ _HOMES = {
     "Plan": "resources",
     "Request": "job_folder",
     "Resources": "job_folder",
+    "RunProfile": "profiles",
     "Task": "tasks",
+    "find_profile": "profiles",
     "plan": "resources",
     "run_job": "controller",
     "start_detached": "controller",
     "this_machine": "resources",
+    "try_workers": "profiles",
 }
 
 __all__ = [
@@ -37,11 +41,14 @@ __all__ = [
     "Plan",
     "Request",
     "Resources",
+    "RunProfile",
     "Task",
+    "find_profile",
     "plan",
     "run_job",
     "start_detached",
     "this_machine",
+    "try_workers",
 ]
 
 

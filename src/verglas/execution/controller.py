@@ -120,6 +120,7 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
     if context is not None:
         context.close()
         worker_seconds, worker_peak = context.usage()
+        job.remove_unfinished_files()
     if state in {"done", "cancelled"}:
         shutil.rmtree(job.scratch, ignore_errors=True)
     failures = len(job.failures())

@@ -359,7 +359,7 @@ class JobFolder:
         return attempt
 
     def remove_unfinished_files(self) -> None:
-        """Remove what writers that were killed left half written; only the controller may, before it starts workers."""
+        """Remove what writers that were killed left half written; only the controller may, while it has no worker."""
         for folder in (self.results_folder, self.scratch):
             for path in folder.rglob(".*"):
                 if path.is_file():
