@@ -233,8 +233,8 @@ def main() -> None:
         made = trial(int(arguments[1]), base / "project", Path(arguments[3]), float(arguments[4]), expected)
         sys.stdout.write(json.dumps(made) + "\n")
         return
-    asked = int(arguments[0]) if arguments else TRIALS
-    minutes = float(arguments[1]) if len(arguments) > 1 else math.inf
+    numbers = [float(word) for word in arguments if word.isdigit()]  # `prove.run` is given names of proofs too
+    asked, minutes = (int(numbers[0]) if numbers else TRIALS), (numbers[1] if len(numbers) > 1 else math.inf)
     os.chdir(REPOSITORY)
     base = Path(tempfile.mkdtemp(prefix="verglas-kill-"))
     template = make_template(base)

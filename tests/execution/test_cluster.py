@@ -67,7 +67,7 @@ def test_only_who_holds_the_certificate_of_the_job_can_connect(cluster: LocalClu
     host, port = address.removeprefix("tls://").split(":")
     with (
         socket.create_connection((host, int(port)), timeout=10) as plain,
-        pytest.raises(ssl.SSLError, match="(?i)cert"),
+        pytest.raises(ssl.SSLError, match=r"(?i)cert"),
     ):
         encrypted = nobody.wrap_socket(plain)
         while encrypted.recv(1000):
