@@ -24,10 +24,10 @@ from verglas.engine import (
 )
 from verglas.engine.polar_grid import hexagonal_shifts
 from verglas.engine.threads import single_blas_thread
-from verglas.formats import MrcStack
+from verglas.formats import read_stack
 from verglas.geometry import euler_to_matrix, in_plane_angles, point_group, sphere_directions
 from verglas.microscopy import Optics
-from verglas.signal import noise_power, sphere_mask
+from verglas.signal import apply_filter, b_factor, noise_power, sphere_mask
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 
 BOX, PIXEL_A = 128, 2.0
@@ -45,8 +45,7 @@ def stack(snr: float, count: int, high_A: float) -> tuple[ParticleImages, np.nda
     )
     with tempfile.TemporaryDirectory() as folder:
         made = simulate_stack(parameters, Path(folder))
-        with MrcStack(made.stack) as source:
-            pixels = np.stack([source[i] for i in range(count)]).astype(np.float32)
+        pixels, _ = read_stack(made.stack)
     truth = made.truth
     power = noise_power(pixels, sphere_mask((BOX, BOX), made.radius_A, PIXEL_A, edge_A=8.0))[1][0]
     optics = Optics(parameters.voltage_kV, parameters.cs_mm, parameters.amplitude_contrast, PIXEL_A)
@@ -59,8 +58,11 @@ def stack(snr: float, count: int, high_A: float) -> tuple[ParticleImages, np.nda
 
 
 def molecule(limit_A: float) -> Reference:
-    atoms = read_atoms(StackParameters(model="beta-galactosidase"), StackParameters().conformations[0])
-    return prepare_reference(make_density(atoms, BOX, PIXEL_A), PIXEL_A, limit_A=limit_A, radius_A=atoms.radius_A)
+    """Return the reference: the atoms' density with the microscope's envelope, which the forward model leaves to it."""
+    parameters = StackParameters(model="beta-galactosidase")
+    atoms = read_atoms(parameters, parameters.conformations[0])
+    density = apply_filter(make_density(atoms, BOX, PIXEL_A), PIXEL_A, b_factor(parameters.envelope_b_A2))
+    return prepare_reference(density, PIXEL_A, limit_A=limit_A, radius_A=atoms.radius_A)
 
 
 def cpu_ms(task: Callable[[], Any], items: int) -> float:
