@@ -37,6 +37,18 @@ def test_help_imports_no_science() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_of_every_command_imports_no_science() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from verglas.cli.main import cli; "
+        "from verglas.cli.commands import COMMANDS; "
+        "failed = [name for name in COMMANDS if CliRunner().invoke(cli, [name, '--help']).exit_code]; "
+        "heavy = {'numpy', 'scipy', 'numba', 'sqlite3', 'dask', 'distributed', 'fastapi', 'tifffile', 'matplotlib'}; "
+        "sys.exit(', '.join(failed + sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_unknown_command_is_refused() -> None:
     result = CliRunner().invoke(cli, ["no-such-command"])
     assert result.exit_code == 2

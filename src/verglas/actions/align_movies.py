@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
 from verglas.errors import InputError
-from verglas.execution.context import JobContext
-from verglas.execution.resources import Estimate
-from verglas.execution.tasks import Task
 
 if TYPE_CHECKING:
+    from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
+    from verglas.execution.tasks import Task
     from verglas.stages.motion.alignment import AlignmentSettings
     from verglas.stages.motion.movie_alignment import SumSettings
 
@@ -63,6 +63,7 @@ class AlignMovies(Action):
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the movies will take, from their records alone."""
+        from verglas.execution.resources import Estimate
         from verglas.stages.motion.budget import plan_memory
         from verglas.stages.motion.layout import plan_layout
         from verglas.stages.motion.low_frequencies import low_frequency_reach

@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticUndefined
 
 from verglas.errors import InputError
-from verglas.execution.context import JobContext
-from verglas.execution.resources import Estimate
 
+if TYPE_CHECKING:
+    from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
+
+DEFAULT_SEED = 1
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 

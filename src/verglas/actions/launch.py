@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from verglas import __version__
-from verglas.actions.declaration import Action, ActionParameters
+from verglas.actions.declaration import DEFAULT_SEED, Action, ActionParameters
 from verglas.errors import InputError
 from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request
 from verglas.execution.profiles import DEFAULT_PROFILE, find_profile
 from verglas.execution.resources import Plan, check_device, plan, this_machine
 
-DEFAULT_SEED = 1
 Assets = dict[str, list[dict[str, Any]]]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from verglas.actions.launch import DEFAULT_SEED, prepare
+from verglas.actions.declaration import DEFAULT_SEED
+from verglas.actions.launch import prepare
 from verglas.actions.registry import load_action
 from verglas.actions.selection import select_inputs
 from verglas.errors import JobError

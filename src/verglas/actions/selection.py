@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from verglas.actions.declaration import Action
-from verglas.actions.launch import Assets
-
 if TYPE_CHECKING:
+    from verglas.actions.declaration import Action
+    from verglas.actions.launch import Assets
     from verglas.project import Project
 
 Choice = str | Iterable[int] | None

@@ -10,13 +10,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import click
 from pydantic_core import PydanticUndefined
 
-from verglas.actions.declaration import Action, is_expert, unit_of
-from verglas.actions.launch import DEFAULT_SEED, prepare
+from verglas.actions.declaration import DEFAULT_SEED, Action, is_expert, unit_of
 from verglas.actions.registry import load_action
-from verglas.actions.selection import select_inputs
 from verglas.cli.common import json_option, open_project, option_flag, print_json, project_option
-from verglas.cli.following import follow, report
-from verglas.execution.job_folder import ProjectReference
 from verglas.execution.profiles import DEFAULT_PROFILE
 
 
@@ -149,6 +145,11 @@ def _long_help(action: type[Action]) -> str:
 
 
 def _run(action: type[Action], values: dict[str, Any]) -> None:
+    from verglas.actions.launch import prepare
+    from verglas.actions.selection import select_inputs
+    from verglas.cli.following import follow, report
+    from verglas.execution.job_folder import ProjectReference
+
     given = {name.removeprefix("parameter_"): v for name, v in values.items() if name.startswith("parameter_")}
     chosen = {name.removeprefix("input_"): v for name, v in values.items() if name.startswith("input_")}
     folder: Path | None = values["project_folder"]

@@ -7,16 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from verglas.cli.common import console, json_option, open_project, print_json, project_option, table
 from verglas.errors import InputError, JobError
-from verglas.execution.controller import start_detached
-from verglas.execution.events import StateEvent
-from verglas.execution.job_folder import EventLog, JobFolder
-from verglas.execution.resources import duration, gigabytes
+
+if TYPE_CHECKING:
+    from verglas.execution.job_folder import JobFolder
 
 FOLLOW_SECONDS = 0.2
 job_argument = click.argument("number", type=click.IntRange(1))
@@ -29,6 +28,8 @@ def _jobs_folder(project_folder: Path | None) -> Path:
 
 
 def _find(project_folder: Path | None, number: int) -> JobFolder:
+    from verglas.execution.job_folder import JobFolder
+
     return JobFolder.find(_jobs_folder(project_folder), number)
 
 
@@ -40,6 +41,9 @@ def jobs(context: click.Context, project_folder: Path | None, as_json: bool) -> 
     """List the jobs of a project, or do something with one."""
     if context.invoked_subcommand is not None:
         return
+    from verglas.execution.job_folder import JobFolder
+    from verglas.execution.resources import duration
+
     rows: list[dict[str, Any]] = []
     for job in JobFolder.all_in(_jobs_folder(project_folder)):
         state, request, progress = job.state(), job.request(), job.progress()
@@ -69,6 +73,7 @@ def jobs(context: click.Context, project_folder: Path | None, as_json: bool) -> 
 def show(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Show all about a job."""
     from verglas.cli.following import summary_of
+    from verglas.execution.resources import duration, gigabytes
 
     summary = summary_of(_find(project_folder, number))
     if as_json:
@@ -123,6 +128,9 @@ def log(number: int, follow_it: bool, project_folder: Path | None, as_json: bool
 @json_option
 def cancel(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Cancel a job for good; what it has finished stays."""
+    from verglas.execution.events import StateEvent
+    from verglas.execution.job_folder import EventLog
+
     job = _find(project_folder, number)
     _refuse_finished(job)
     if job.controller_lives():
@@ -157,6 +165,7 @@ def pause(number: int, project_folder: Path | None, as_json: bool) -> None:
 def resume(number: int, detach: bool, project_folder: Path | None, as_json: bool) -> None:
     """Go on with a job that was paused, interrupted, cancelled or failed; items set aside are tried again."""
     from verglas.cli.following import follow, report
+    from verglas.execution.controller import start_detached
 
     job = _find(project_folder, number)
     state = job.state()
@@ -206,6 +215,7 @@ def clone(number: int, changes: tuple[str, ...], detach: bool, project_folder: P
 @json_option
 def graph(dot: bool, project_folder: Path | None, as_json: bool) -> None:
     """Show what came from what: which job's results went into which job."""
+    from verglas.execution.job_folder import JobFolder
     from verglas.project.lineage import job_edges
 
     with open_project(project_folder) as project:
