@@ -6,7 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from verglas.stages.simulation.scattering import SOLVENT_DENSITY
+# Density of the solvent around particles relative to pure ice. Salts and bound water raise it, and isolated atoms (as
+# all tables have them) scatter more at low angles than bonded ones; one figure for both, from the power that real
+# apoferritin has between 150 and 30 A (docs/simulator.md).
+SOLVENT_DENSITY = 1.2
 
 
 def field(default: Any, help: str, unit: str = "", **limits: Any) -> Any:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from verglas.kernels.simulation_spread import spread_2d, spread_3d
 from verglas.stages.simulation.atoms import Atoms
-from verglas.stages.simulation.scattering import SOLVENT_DENSITY, atom_factor
+from verglas.stages.simulation.parameters import SOLVENT_DENSITY
+from verglas.stages.simulation.scattering import atom_factor
 
 TABLE_STEP = 1024
 RADIAL_SAMPLES = 256

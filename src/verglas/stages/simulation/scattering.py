@@ -18,11 +18,6 @@ POTENTIAL_PER_AMPLITUDE = PLANCK**2 / (2 * math.pi * ELECTRON_MASS * ELEMENTARY_
 WATER_PER_A3 = 0.0311  # molecules of low-density amorphous ice at 0.93 g/cm^3
 HYDROGEN_BOND_B_A2 = 8 * math.pi**2 * 1.0**2 / 3  # an atom smeared over a sphere of 1 A about its partner
 
-# Density of the solvent around particles relative to pure ice. Salts and bound water raise it, and isolated atoms (as
-# all tables have them) scatter more at low angles than bonded ones; one figure for both, from the power that real
-# apoferritin has between 150 and 30 A (docs/simulator.md).
-SOLVENT_DENSITY = 1.2
-
 # Volumes of displaced solvent in A^3: Fraser, MacRae & Suzuki, J. Appl. Cryst. 11, 693 (1978); others from ionic radii.
 DISPLACED_VOLUME_A3 = {
     "H": 5.15, "C": 16.44, "N": 2.49, "O": 9.13, "S": 19.86, "P": 5.73,
