@@ -1,0 +1,141 @@
+"""From a micrograph to its transfer function in one call, and what was found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verglas.formats.ctffind import CtfFit, CtfResults, RadialCurves
+from verglas.microscopy import Optics
+from verglas.stages.ctf_estimation.points import fit_points
+from verglas.stages.ctf_estimation.quality import FitQuality, assess
+from verglas.stages.ctf_estimation.search import CtfValues, SearchSettings, search
+from verglas.stages.ctf_estimation.spectrum import ThonSpectrum, thon_spectrum
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class CtfEstimate:
+    """The transfer function of a micrograph.
+
+    Attributes
+    ----------
+    values
+        Mean defocus, parts of astigmatism, phase shift.
+    mean_defocus_error_A, astigmatism_error_A
+        Standard errors of the mean defocus and of the difference of both defoci, for known phase shift or with it.
+    score
+        Correlation of the spectrum between the resolutions of the fit with the fitted rings.
+    quality
+        Curves and resolutions.
+    spectrum
+        What was fitted.
+    optics
+        Voltage, Cs, amplitude contrast, and the micrograph's pixel size.
+    settings
+        The search.
+    """
+
+    values: CtfValues
+    mean_defocus_error_A: float
+    astigmatism_error_A: float
+    score: float
+    quality: FitQuality
+    spectrum: ThonSpectrum
+    optics: Optics
+    settings: SearchSettings
+
+    @property
+    def defocus_u_A(self) -> float:
+        """Largest defocus."""
+        return self.values.mean_A + self.values.half_astigmatism_A
+
+    @property
+    def defocus_v_A(self) -> float:
+        """Smallest defocus."""
+        return self.values.mean_A - self.values.half_astigmatism_A
+
+    @property
+    def defocus_angle_deg(self) -> float:
+        """Direction of the largest defocus in degrees, from +x towards +y, -90 to 90."""
+        return math.degrees(self.values.angle)
+
+    @property
+    def phase_shift_deg(self) -> float:
+        """Phase plate's shift in degrees."""
+        return math.degrees(self.values.phase_shift)
+
+    @property
+    def fit_is_aliased(self) -> bool:
+        """Whether rings within the range of the fit are too narrow for the spectrum's box."""
+        return self.quality.aliasing_resolution_A > self.settings.finest_A
+
+    def as_ctffind(self, input_file: str = "") -> CtfResults:
+        """Return the estimate as the content of CTFFIND's ``.txt``."""
+        fit = CtfFit(
+            self.defocus_u_A, self.defocus_v_A, self.defocus_angle_deg, self.phase_shift_deg,
+            self.score, self.quality.fit_resolution_A,
+        )  # fmt: skip
+        optics = self.optics
+        return CtfResults(
+            optics.pixel_size_A, optics.voltage_kV, optics.spherical_aberration_mm, optics.amplitude_contrast,
+            (fit,), input_file,
+        )  # fmt: skip
+
+    def as_radial_curves(self) -> RadialCurves:
+        """Return the curves of ``_avrot.txt``."""
+        found = self.quality
+        return RadialCurves(
+            found.frequency_per_A, found.average, found.equiphase_average, found.fit, found.quality, found.noise
+        )
+
+
+def estimate_ctf(
+    image: Array,
+    pixel_size_A: float,
+    *,
+    voltage_kV: float = 300.0,
+    spherical_aberration_mm: float = 2.7,
+    amplitude_contrast: float = 0.07,
+    box: int = 512,
+    settings: SearchSettings | None = None,
+    threads: int = 1,
+) -> CtfEstimate:
+    """Estimate the contrast transfer function of a micrograph.
+
+    Parameters
+    ----------
+    image
+        Micrograph, shape (ny, nx), at least 128 pixels a side.
+    pixel_size_A
+        Its pixel size in A.
+    voltage_kV, spherical_aberration_mm, amplitude_contrast
+        The microscope.
+    box
+        Edge of the spectrum in pixels (of 1.4 A, or the micrograph's where they are coarser).
+    settings
+        The search; defaults when None.
+    threads
+        Threads of the spectrum.
+
+    Returns
+    -------
+    CtfEstimate
+
+    Raises
+    ------
+    InputError
+        If the image or a parameter cannot be used.
+    """
+    settings = SearchSettings() if settings is None else settings
+    optics = Optics(voltage_kV, spherical_aberration_mm, amplitude_contrast, pixel_size_A)
+    spectrum = thon_spectrum(image, pixel_size_A, box=box, threads=threads)
+    fit = search(fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A), settings)
+    quality = assess(spectrum, optics, fit.values, settings.coarsest_A)
+    mean_error, cosine_error, sine_error, _ = fit.errors
+    across = math.sqrt(2.0 * (cosine_error**2 + sine_error**2))
+    return CtfEstimate(fit.values, mean_error, across, fit.score, quality, spectrum, optics, settings)

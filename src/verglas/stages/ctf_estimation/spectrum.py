@@ -1,0 +1,92 @@
+"""The spectrum that a transfer function is fitted to: tiles averaged, cut at a sensible frequency, as logarithm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from verglas.errors import InputError
+from verglas.signal import smooth_size, tiled_spectrum
+
+FINEST_PIXEL_A = 1.4
+MANY_PIXELS = 3000 * 3000
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class ThonSpectrum:
+    """Logarithm of a micrograph's power on the half plane of ``rfft2``.
+
+    Attributes
+    ----------
+    log_power
+        float32, shape (box, box // 2 + 1); frequency 0 at ``[0, 0]``.
+    pixel_size_A
+        Of the micrograph sampled so that its Nyquist frequency is the spectrum's edge.
+    """
+
+    log_power: Array
+    pixel_size_A: float
+
+    @property
+    def box(self) -> int:
+        """Edge of the whole spectrum in pixels."""
+        return len(self.log_power)
+
+    @property
+    def step_per_A(self) -> float:
+        """Spatial frequency of one pixel in 1/A."""
+        return 1.0 / (self.box * self.pixel_size_A)
+
+
+def thon_spectrum(image: Array, pixel_size_A: float, *, box: int = 512, threads: int = 1) -> ThonSpectrum:
+    """Average the power of overlapping tiles.
+
+    Where pixels are finer than 1.4 A, tiles are larger in proportion and the spectrum is cut at 1 / 2.8 A: what
+    resampling the micrograph would give, without its interpolation.
+
+    Parameters
+    ----------
+    image
+        Micrograph, real, shape (ny, nx).
+    pixel_size_A
+        Its pixel size.
+    box
+        Edge of the spectrum in pixels, even. A micrograph smaller than a tile gives a smaller one.
+    threads
+        Threads.
+
+    Raises
+    ------
+    InputError
+        If the micrograph is too small, or has pixels that are not finite or all alike.
+    """
+    if image.ndim != 2 or min(image.shape) < 128:
+        raise InputError(
+            f"A CTF is fitted to an image of two axes of at least 128 pixels, not to one of shape {image.shape}."
+        )
+    if not pixel_size_A > 0:
+        raise InputError(f"A pixel size of {pixel_size_A:g} A makes no sense; give the micrograph's in A.")
+    if box < 64 or box % 2:
+        raise InputError(f"The box of the spectrum must be even and at least 64 pixels, not {box}.")
+    spread = float(image.std(dtype=np.float64))
+    if not np.isfinite(spread):
+        raise InputError("The micrograph has pixels that are no numbers; was it written whole?")
+    if spread == 0.0:
+        raise InputError("All pixels of the micrograph are alike: there is nothing to fit a CTF to.")
+    tile = box
+    if pixel_size_A < FINEST_PIXEL_A:
+        tile = smooth_size(int(np.ceil(box * FINEST_PIXEL_A / pixel_size_A)))
+        tile += tile % 2
+    if tile > min(image.shape):
+        largest = min(image.shape) // 2 * 2
+        box = max(64, 2 * int(box * largest / tile / 2))
+        tile = largest
+    overlap = 0.25 if image.size > MANY_PIXELS else 0.5
+    power = tiled_spectrum(image, tile, overlap=overlap, workers=threads)
+    half = box // 2
+    rows = np.concatenate([power[:half], power[tile - half :]])[:, : half + 1]
+    floor = float(np.median(rows)) * 1e-6
+    return ThonSpectrum(np.log(np.maximum(rows, floor)), pixel_size_A * tile / box)
