@@ -53,7 +53,9 @@ def error_content(error: errors.VerglasError) -> dict[str, Any]:
 
 
 def read_answer(mailbox: Path, name: str) -> dict[str, Any] | None:
-    """Return the line that an edit became, or None while there is no answer.
+    """Return the line that an edit became, or None while there is no answer; both papers leave the box.
+
+    The letter goes here too, since its answer can be seen a moment before the owner takes the letter out.
 
     Raises
     ------
@@ -65,6 +67,7 @@ def read_answer(mailbox: Path, name: str) -> dict[str, Any] | None:
         content: dict[str, Any] = json.loads(path.read_text())
     except FileNotFoundError:
         return None
+    (mailbox / f"{name}{LETTER}").unlink(missing_ok=True)
     path.unlink(missing_ok=True)
     if "error" not in content:
         return content
