@@ -24,7 +24,7 @@ from verglas.errors import FormatError
 from verglas.execution.cluster import LocalCluster
 from verglas.execution.controller import run_job, start_detached
 from verglas.execution.dask_setup import make_certificate, security_of
-from verglas.execution.tasks import Task, is_disk_full, run_task
+from verglas.execution.tasks import Outcome, Task, is_disk_full, run_task
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -82,6 +82,38 @@ def test_workers_end_with_a_killed_controller_also_in_the_midst_of_an_item(tmp_p
     process.kill()
     process.wait()
     until(lambda: not worker.is_running() or worker.status() == "zombie", seconds=10)
+
+
+def double(item: int, task: Task) -> int:
+    del task
+    return 2 * item
+
+
+def test_a_worker_that_dies_with_a_result_in_its_hands_does_not_hold_up_the_job(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    task = Task(tmp_path, tmp_path, tmp_path, tmp_path, 1, "cpu", 0)
+    cluster.wait_for_workers()
+    cluster.submit(double, 4, "4", task)
+    (future,) = cluster._busy
+    until(lambda: future.status == "finished")
+    (address,) = cluster._scheduler.workers
+    psutil.Process(cluster.processes[0]).kill()
+    until(lambda: address not in cluster._scheduler.workers)
+    outcomes: list[Outcome] = []
+
+    def answered() -> bool:
+        outcome = cluster.wait(0.1)
+        if outcome is not None:
+            outcomes.append(outcome)
+        if outcome is not None and outcome.error is not None:
+            assert "its worker died" in outcome.error
+            cluster.submit(double, 4, "4", task)
+        return outcome is not None and outcome.error is None
+
+    until(answered, seconds=40)
+    assert outcomes[-1].value == 8
+    assert len(outcomes) <= 2
 
 
 def test_a_resumed_job_removes_what_killed_writers_left(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def square(item: dict[str, Any], task: Task) -> dict[str, Any]:
 
 
 def chunk(items: Sequence[int], task: Task) -> dict[str, np.ndarray]:
-    time.sleep(0.02)
+    time.sleep(0.06)
     random = np.random.Generator(np.random.Philox([task.seed, items[0]]))
     return {"sum": random.normal(size=(len(items), 50)).sum(axis=0, dtype=np.float64) * 1e3}
 

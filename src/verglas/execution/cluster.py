@@ -23,6 +23,8 @@ from verglas.execution.executors import Function
 from verglas.execution.tasks import Outcome, Task, run_task
 
 PATIENCE_SECONDS = 60.0
+FETCH_SECONDS = 1.0
+"""After so long without an item's result it is asked whether its worker still lives."""
 HASTY_SECONDS = 10.0
 """A worker that ends sooner than this after its start, before it did any work, could not start."""
 MOST_HASTY_ENDS = 5
@@ -125,9 +127,11 @@ class LocalCluster:
             return None  # it was taken back
         address, _ = self._busy.pop(future)
         try:
-            outcome: Outcome = future.result()
+            outcome = self._fetch(future, address)
         except Exception as error:
             return Outcome(key, error=_say(error))
+        if outcome is None:
+            return Outcome(key, error="its worker died before it handed over the result")
         self._hasty_ends = 0
         self._addresses[outcome.worker] = address
         self._dispatch()
@@ -169,11 +173,25 @@ class LocalCluster:
             self._busy[future] = (address, entry)
             future.add_done_callback(partial(self._note_finished, key))
 
+    def _fetch(self, future: Any, address: str) -> Outcome | None:
+        """Return what a finished item brought, or None if its worker, which holds it, has died.
+
+        Dask would make such an item again, but only on that same worker, which never comes back.
+        """
+        while True:
+            try:
+                outcome: Outcome = future.result(timeout=FETCH_SECONDS)
+                return outcome
+            except TimeoutError:
+                if address not in self._scheduler.workers:
+                    future.cancel()
+                    return None
+
     def _take_back_strays(self) -> None:
         """Queue again what was given to a worker that was gone before it got it."""
         present = set(self._scheduler.workers)
         for future, (address, entry) in list(self._busy.items()):
-            if address not in present and future.status == "pending":
+            if address not in present and future.status in {"pending", "lost"}:
                 del self._busy[future]
                 future.cancel()
                 self._queue.appendleft(entry)
