@@ -135,6 +135,7 @@ def demo(
 ) -> None:  # fmt: skip
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
+    from verglas.cli.demo_ctf import ctf_section
     from verglas.cli.demo_report import Section, write_report
     from verglas.execution.resources import this_machine
     from verglas.project import Project
@@ -169,7 +170,11 @@ def demo(
         )  # fmt: skip
         say("aligning them")
         run = project_run(project, "align-movies", threads=1, workers=cores, seed=seed)
-        section, figures = alignment_section(made, run, project)
+        aligned, figures = alignment_section(made, run, project)
+        say("finding their CTFs")
+        run = project_run(project, "find-ctf", threads=1, workers=cores, seed=seed)
+        fitted, found = ctf_section(made, run, project)
+        figures |= found
     finished = time.perf_counter()
 
     figures = {
@@ -193,9 +198,10 @@ def demo(
             ("commit", figures["commit"] or "not from a repository"),
         ],
     )
-    write_report(output, "verglas demo", [overview, section], figures)
+    write_report(output, "verglas demo", [overview, aligned, fitted], figures)
     if as_json:
         print_json({**figures, "report": str(output / "report.html")})
     else:
         say(f"rms error of the shifts: {figures['shift_rms_A']:.3f} A")
+        say(f"median error of the defocus: {figures['defocus_error_A']:.0f} A")
         say(f"report: {output / 'report.html'}")
