@@ -49,13 +49,16 @@ class Areas:
         Where picks may lie.
     mean, deviation
         Local mean and local standard deviation.
+    bad
+        What was ruled out by mean or deviation.
     avoided
-        Part of the micrograph that was ruled out by mean or deviation.
+        Part of the micrograph that is bad.
     """
 
     allowed: Array
     mean: Array
     deviation: Array
+    bad: Array
     avoided: float
 
 
@@ -96,7 +99,7 @@ def find_areas(
     edge_y, edge_x = (int(np.ceil(edge)) for edge in edge_px)
     inside = np.zeros_like(allowed)
     inside[edge_y : max(edge_y, len(inside) - edge_y), edge_x : max(edge_x, allowed[0].size - edge_x)] = True
-    return Areas(allowed & inside, mean, deviation, float(bad.mean()))
+    return Areas(allowed & inside, mean, deviation, bad, float(bad.mean()))
 
 
 def _without_small(bad: Array, radius_px: float, grow_px: float) -> Array:
