@@ -16,6 +16,7 @@ from verglas.execution.addresses import HERE, addresses_here, scheduler_address
 from verglas.execution.batch_systems import recognise
 from verglas.execution.controller import start_detached
 from verglas.execution.profile_store import (
+    ALLOCATION_PROFILE,
     all_profiles,
     find_profile,
     read_cistem_profiles,
@@ -39,7 +40,7 @@ CLUSTER = RunProfile(
 
 
 def test_profiles_are_kept_found_and_removed(own_profiles: Path) -> None:
-    assert [one.name for one in all_profiles()] == [DEFAULT_PROFILE]
+    assert [one.name for one in all_profiles()] == [DEFAULT_PROFILE, ALLOCATION_PROFILE]
     path = save_profile(CLUSTER)
     assert path.parent == own_profiles and find_profile("the cluster") == CLUSTER
     assert (CLUSTER.workers, CLUSTER.threads, CLUSTER.is_local) == (11, 1, False)

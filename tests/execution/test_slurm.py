@@ -19,7 +19,9 @@ from tests.support.slurm import slurm
 from verglas.execution.addresses import HERE
 from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder
+from verglas.execution.profile_store import ALLOCATION_PROFILE, find_profile
 from verglas.execution.profile_templates import find_template
+from verglas.execution.quoting import start_command
 from verglas.execution.run_profile import RunCommand, RunProfile
 
 REPOSITORY = Path(__file__).parents[2]
@@ -78,6 +80,22 @@ def test_each_way_gives_what_a_local_run_gives(way: str, tmp_path: Path) -> None
     assert contents(job) == contents(alone)
     assert not (job.path / "workers").exists(), "keys are removed"
     until(lambda: not queue())
+
+
+def test_a_batch_script_runs_a_job_in_its_own_allocation(tmp_path: Path) -> None:
+    """Those who may only submit scripts: the controller runs in the script, the workers in steps beside it."""
+    job = make_job(tmp_path, ITEMS, workers=3, profile=find_profile(ALLOCATION_PROFILE))
+    script = "\n".join(
+        [
+            "#!/bin/sh", "#SBATCH --ntasks=3", "#SBATCH --cpus-per-task=1", "#SBATCH --mem-per-cpu=500M",
+            f"exec {start_command('verglas.execution.controller', job.path)}",
+        ]
+    )  # fmt: skip
+    subprocess.run(
+        ["sbatch", "--wait", f"--output={tmp_path}/out.txt"], input=script, text=True, check=True, timeout=90
+    )
+    assert job.state().name == "done" and len(contents(job)) == len(ITEMS)
+    assert len({event.values["process"] for event in job.results().values()}) > 1
 
 
 def test_faqs_third_way_as_printed_waits_for_ever_and_so_a_flag_is_added(tmp_path: Path) -> None:

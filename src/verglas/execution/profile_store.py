@@ -15,8 +15,17 @@ from verglas.execution.run_profile import DEFAULT_PROFILE, RunCommand, RunProfil
 
 FOLDER_VARIABLE = "VERGLAS_PROFILES"
 """Environment variable: folders of profiles, separated by colons; new ones are written to the first."""
-BUILT_IN = {DEFAULT_PROFILE: RunProfile(name=DEFAULT_PROFILE)}
-"""Workers on this machine; their number is planned from cores and memory at the start of each job."""
+ALLOCATION_PROFILE = "Slurm Allocation"
+BUILT_IN = {
+    DEFAULT_PROFILE: RunProfile(name=DEFAULT_PROFILE),
+    ALLOCATION_PROFILE: RunProfile(
+        name=ALLOCATION_PROFILE,
+        commands=(
+            RunCommand(command="srun --exact -N 1 -n 1 -c ${SLURM_CPUS_PER_TASK:-1} $command", copies=1, delay_ms=50),
+        ),
+    ),
+}
+"""Workers on this machine, planned from its cores and memory; and steps of the allocation that one is inside of."""
 
 
 def profile_folders() -> list[Path]:
@@ -41,8 +50,8 @@ def all_profiles() -> list[RunProfile]:
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
             profile = read_profile(path)
             found.setdefault(profile.name, profile)
-    first, *others = found.values()
-    return [first, *sorted(others, key=lambda one: one.name)]
+    own = [found[name] for name in found if name not in BUILT_IN]
+    return [*BUILT_IN.values(), *sorted(own, key=lambda one: one.name)]
 
 
 def find_profile(name: str) -> RunProfile:

@@ -211,14 +211,13 @@ class CommandedWorkers:
 
     def __post_init__(self) -> None:
         self.slots = self.count
+        copies = [command for command in self.profile.commands for _ in range(command.copies)]
         self._wishes: list[_Wish] = []
         wanted = self.count
-        for command in self.profile.commands:
-            for _ in range(command.copies):
-                if wanted <= 0:
-                    break
-                self._wishes.append(_Wish(command))
-                wanted -= max(1, command.workers // command.copies)
+        while wanted > 0:  # more copies than the profile says, where more workers were asked for
+            command = copies[len(self._wishes) % len(copies)]
+            self._wishes.append(_Wish(command))
+            wanted -= max(1, command.workers // command.copies)
         self._launches: list[_Launch] = []
         self._submitted: list[Submitted] = []
         self._next_due = 0.0
