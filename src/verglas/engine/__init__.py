@@ -11,7 +11,7 @@ _MODULES = {
     "noise": ("noise_ratio", "reweigh"),
     "refinement": ("RefinedPoses", "RefinementSettings", "refine_poses"),
     "search": ("Candidates", "Posterior", "SearchSettings", "Templates", "coarse_search", "search_poses"),
-    "reference": ("Reference", "prepare_reference", "project"),
+    "reference": ("Reference", "prepare_image_reference", "prepare_reference", "project"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
