@@ -195,10 +195,10 @@ def refine_poses(
 
     def part(first: int, last: int) -> None:
         refine(
-            first, last, reference.values, reference.centre, u, v, band.column[:points], band.row[:points],
-            qx.astype(np.float32), qy.astype(np.float32), images.data, images.transfer, images.whitening, constants,
-            which, active, axes, prior, prior_centre, options.most_steps, options.stop_gain, R, state, cost, normal,
-            residual, evaluations,
+            first, last, reference.values, reference.centre, reference.depth, u, v, band.column[:points],
+            band.row[:points], qx.astype(np.float32), qy.astype(np.float32), images.data, images.transfer,
+            images.whitening, constants, which, active, axes, prior, prior_centre, options.most_steps,
+            options.stop_gain, R, state, cost, normal, residual, evaluations,
         )  # fmt: skip
 
     if threads < 1:
