@@ -16,4 +16,10 @@ ACTIONS: dict[str, Declared] = {
     "align-movies": Declared(
         "verglas.actions.align_movies:AlignMovies", "Align the frames of movies and sum them with dose weighting."
     ),
+    "find-ctf": Declared(
+        "verglas.actions.find_ctf:FindCtf", "Estimate defocus, astigmatism and phase shift of micrographs."
+    ),
+    "find-particles": Declared(
+        "verglas.actions.find_particles:FindParticles", "Pick particles in micrographs by a matched filter."
+    ),
 }

@@ -21,7 +21,8 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "image": (
         ("X", "n_x"), ("Y", "n_y"), ("pixel (A)", "pixel_size_A"), ("kV", "voltage_kV"), ("Cs (mm)", "cs_mm"),
-        ("movie", "parent_movie"), ("alignment", "alignment"),
+        ("movie", "parent_movie"), ("alignment", "alignment"), ("CTF", "ctf_estimation"), ("u (A)", "defocus_u_A"),
+        ("v (A)", "defocus_v_A"), ("fit to (A)", "ctf_fit_resolution_A"),
     ),
     "positions": (("image", "image"), ("particles", "count"), ("picking", "picking")),
     "volume": (("X", "n_x"), ("Y", "n_y"), ("Z", "n_z"), ("pixel (A)", "pixel_size_A")),

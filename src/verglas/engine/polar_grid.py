@@ -147,6 +147,18 @@ def angular_orders(grid: PolarGrid, real: Any, imaginary: Any) -> NDArray[np.flo
     return out
 
 
+def quarter_angles(grid: PolarGrid) -> NDArray[np.float64]:
+    """Return in-plane angles from 0 to a quarter turn, both included, at 2 m_max or more a turn."""
+    quarter = math.ceil(0.5 * grid.orders.max())
+    return np.linspace(0.0, 0.5 * np.pi, quarter + 1)
+
+
+def quarter_turn(grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cosines and sines of m psi over :func:`quarter_angles`; shapes (angles, orders)."""
+    phase = np.outer(quarter_angles(grid), grid.orders)
+    return np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32)
+
+
 def hexagonal_shifts(step_A: float, radius_A: float) -> NDArray[np.float64]:
     """Return the points of a hexagonal grid within a circle around the origin, from near to far; shape (n, 2).
 

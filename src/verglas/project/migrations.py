@@ -84,5 +84,20 @@ CREATE TABLE jobs (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+CTF_OF_IMAGES = """
+ALTER TABLE images ADD COLUMN ctf_estimation INTEGER;
+ALTER TABLE images ADD COLUMN defocus_u_A REAL;
+ALTER TABLE images ADD COLUMN defocus_v_A REAL;
+ALTER TABLE images ADD COLUMN defocus_angle_deg REAL;
+ALTER TABLE images ADD COLUMN phase_shift_deg REAL;
+ALTER TABLE images ADD COLUMN amplitude_contrast REAL;
+ALTER TABLE images ADD COLUMN ctf_score REAL;
+ALTER TABLE images ADD COLUMN ctf_fit_resolution_A REAL;
+ALTER TABLE images ADD COLUMN iciness REAL;
+ALTER TABLE images ADD COLUMN tilt_axis_deg REAL;
+ALTER TABLE images ADD COLUMN tilt_angle_deg REAL;
+ALTER TABLE images ADD COLUMN thickness_A REAL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES)
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -43,14 +43,16 @@ def _prepare_take_in(connection: sqlite3.Connection, request: Request) -> Prepar
         for role, source in sorted(asked["files"].items()):
             if role not in kind.folders:
                 raise InputError(f"{asked['key']}: a result of kind {kind.name} has no file called {role!r}.")
-            files[role] = f"{kind.folders[role]}/{stem}{PurePath(source).suffix}"
+            files[role] = f"{kind.folders[role]}/{stem}{kind.endings.get(role, '')}{PurePath(source).suffix}"
             if files[role] in {move[1] for move in moves}:
                 files[role] = f"{kind.folders[role]}/{stem}_{role}{PurePath(source).suffix}"
             moves.append([source, files[role]])
-        product = connection.execute(
-            f"SELECT id, name FROM {table_of(kind.product_kind)} WHERE {kind.parent_column} = ? AND trash IS NULL",
-            (of["id"],),
-        ).fetchone()
+        product: Any = of
+        if kind.parent_column != "id":
+            product = connection.execute(
+                f"SELECT id, name FROM {table_of(kind.product_kind)} WHERE {kind.parent_column} = ? AND trash IS NULL",
+                (of["id"],),
+            ).fetchone()
         number = product["id"] if product else numbers.take(kind.product_kind)
         name = product["name"] if product else kind.product_name(of["name"])
         taken.append({

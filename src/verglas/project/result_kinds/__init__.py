@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from verglas.project.result_kinds.ctf_estimation import CTF_ESTIMATION
 from verglas.project.result_kinds.kind import ResultKind
 from verglas.project.result_kinds.movie_alignment import MOVIE_ALIGNMENT
 from verglas.project.result_kinds.particle_positions import PARTICLE_POSITIONS
 
-RESULT_KINDS: dict[str, ResultKind] = {kind.name: kind for kind in (MOVIE_ALIGNMENT, PARTICLE_POSITIONS)}
+RESULT_KINDS: dict[str, ResultKind] = {
+    kind.name: kind for kind in (MOVIE_ALIGNMENT, CTF_ESTIMATION, PARTICLE_POSITIONS)
+}
 
 __all__ = ["RESULT_KINDS", "ResultKind"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Record = dict[str, Any]
@@ -20,7 +20,8 @@ class ResultKind:
     of_kind
         The kind of asset that such a result belongs to.
     product_kind
-        The kind of asset that it makes, or gives a new active result to.
+        The kind of asset that it makes, or gives a new active result to; ``of_kind`` itself for what is known about an
+        asset (its transfer function).
     product_name
         Makes the asset's name from that of the asset it belongs to.
     file_stem
@@ -30,7 +31,9 @@ class ResultKind:
     product_columns
         From (asset it belongs to, result with its final files) the columns of the product.
     parent_column, active_column
-        Columns of the product that hold the asset it comes from and the active result.
+        Columns of the product that hold the asset it comes from (``id`` where it is that asset) and the active result.
+    endings
+        Role of a file -> what follows the stem in its name, before the suffix.
     """
 
     name: str
@@ -42,3 +45,4 @@ class ResultKind:
     product_columns: Callable[[Record, Record], Record]
     parent_column: str
     active_column: str
+    endings: dict[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from verglas.microscopy import Optics
 from verglas.stages.ctf_estimation.points import fit_points
 from verglas.stages.ctf_estimation.quality import FitQuality, assess
 from verglas.stages.ctf_estimation.search import CtfValues, SearchSettings, search
-from verglas.stages.ctf_estimation.spectrum import ThonSpectrum, thon_spectrum
+from verglas.stages.ctf_estimation.spectrum import FINEST_PIXEL_A, ThonSpectrum, thon_spectrum
 
 Array = np.ndarray[Any, Any]
 
@@ -102,6 +102,7 @@ def estimate_ctf(
     spherical_aberration_mm: float = 2.7,
     amplitude_contrast: float = 0.07,
     box: int = 512,
+    finest_pixel_A: float | None = FINEST_PIXEL_A,
     settings: SearchSettings | None = None,
     threads: int = 1,
 ) -> CtfEstimate:
@@ -116,7 +117,9 @@ def estimate_ctf(
     voltage_kV, spherical_aberration_mm, amplitude_contrast
         The microscope.
     box
-        Edge of the spectrum in pixels (of 1.4 A, or the micrograph's where they are coarser).
+        Edge of the spectrum in pixels.
+    finest_pixel_A
+        Where pixels are finer, the spectrum is that of pixels of this size; None to use pixels as they are.
     settings
         The search; defaults when None.
     threads
@@ -133,7 +136,7 @@ def estimate_ctf(
     """
     settings = SearchSettings() if settings is None else settings
     optics = Optics(voltage_kV, spherical_aberration_mm, amplitude_contrast, pixel_size_A)
-    spectrum = thon_spectrum(image, pixel_size_A, box=box, threads=threads)
+    spectrum = thon_spectrum(image, pixel_size_A, box=box, finest_pixel_A=finest_pixel_A, threads=threads)
     fit = search(fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A), settings)
     quality = assess(spectrum, optics, fit.values, settings.coarsest_A)
     mean_error, cosine_error, sine_error, _ = fit.errors

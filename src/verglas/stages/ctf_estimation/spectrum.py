@@ -41,7 +41,22 @@ class ThonSpectrum:
         return 1.0 / (self.box * self.pixel_size_A)
 
 
-def thon_spectrum(image: Array, pixel_size_A: float, *, box: int = 512, threads: int = 1) -> ThonSpectrum:
+def tile_size(box: int, pixel_size_A: float, finest_pixel_A: float | None) -> int:
+    """Return the edge of the tiles, in pixels, whose spectrum is cut to the box."""
+    if finest_pixel_A is None or pixel_size_A >= finest_pixel_A:
+        return box
+    tile: int = smooth_size(int(np.ceil(box * finest_pixel_A / pixel_size_A)))
+    return tile + tile % 2
+
+
+def thon_spectrum(
+    image: Array,
+    pixel_size_A: float,
+    *,
+    box: int = 512,
+    finest_pixel_A: float | None = FINEST_PIXEL_A,
+    threads: int = 1,
+) -> ThonSpectrum:
     """Average the power of overlapping tiles.
 
     Where pixels are finer than 1.4 A, tiles are larger in proportion and the spectrum is cut at 1 / 2.8 A: what
@@ -55,6 +70,8 @@ def thon_spectrum(image: Array, pixel_size_A: float, *, box: int = 512, threads:
         Its pixel size.
     box
         Edge of the spectrum in pixels, even. A micrograph smaller than a tile gives a smaller one.
+    finest_pixel_A
+        Where pixels are finer, the spectrum ends at 1 / twice this; None for no cut.
     threads
         Threads.
 
@@ -76,10 +93,7 @@ def thon_spectrum(image: Array, pixel_size_A: float, *, box: int = 512, threads:
         raise InputError("The micrograph has pixels that are no numbers; was it written whole?")
     if spread == 0.0:
         raise InputError("All pixels of the micrograph are alike: there is nothing to fit a CTF to.")
-    tile = box
-    if pixel_size_A < FINEST_PIXEL_A:
-        tile = smooth_size(int(np.ceil(box * FINEST_PIXEL_A / pixel_size_A)))
-        tile += tile % 2
+    tile = tile_size(box, pixel_size_A, finest_pixel_A)
     if tile > min(image.shape):
         largest = min(image.shape) // 2 * 2
         box = max(64, 2 * int(box * largest / tile / 2))
