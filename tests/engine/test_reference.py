@@ -101,3 +101,16 @@ def test_bad_input_is_refused() -> None:
     reference = prepare_reference(volume, PIXEL_A, limit_A=12.0)
     with pytest.raises(InputError, match="finer limit"):
         reference.slices(np.eye(3), 1 / 8.0, 0.0)
+
+
+def test_slopes_are_steeper_by_what_is_stated() -> None:
+    molecule = blobs()
+    volume = molecule.volume(48, 2.5)
+    coarse, fine = (prepare_reference(volume, 2.5, limit_A=8.0, oversampling=factor) for factor in (2, 6))
+    points = np.random.Generator(np.random.Philox(4)).uniform(-0.08, 0.08, (2, 3000))
+    R = random_rotations(4, 2)
+    power = [
+        (np.abs(r.slices_and_gradients(R, *points)[1] * r.voxels_A) ** 2).sum(dtype=np.float64) for r in (coarse, fine)
+    ]
+    assert coarse.slope_excess > 1.03 > fine.slope_excess > 1.0
+    assert power[0] / power[1] == pytest.approx(coarse.slope_excess / fine.slope_excess, rel=0.02)

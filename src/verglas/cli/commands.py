@@ -54,7 +54,8 @@ SECTIONS: tuple[Section, ...] = (
         "Jobs",
         {
             "jobs": Entry("verglas.cli.jobs:jobs", "List, show, follow, cancel, pause, resume and clone jobs."),
-            "profiles": Entry("verglas.cli.profiles:profiles", "List, show and test run profiles."),
+            "profiles": Entry("verglas.cli.profiles:profiles", "Say where jobs run: list, test, add, export profiles."),
+            "batch": Entry("verglas.cli.batch:batch", "Print a batch script, for those who may only submit scripts."),
         },
     ),
     Section(

@@ -6,8 +6,10 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "class_sums": ("Assignments", "ClassAverages", "ClassSums"),
     "images": ("Band", "ParticleImages", "band", "normalise", "prepare_images"),
     "map_alignment": ("MapAlignment", "SymmetryAlignment", "align_maps", "align_symmetry", "transform_map"),
+    "noise": ("noise_ratio", "reweigh"),
     "refinement": ("RefinedPoses", "RefinementSettings", "refine_poses"),
     "search": ("Candidates", "Posterior", "SearchSettings", "Templates", "coarse_search", "search_poses"),
     "reference": ("Reference", "prepare_reference", "project"),

@@ -35,6 +35,9 @@ class Reference:
         Finest resolution that slices may ask for.
     radius_A
         Radius of the particle: of its mask, or half the box.
+    slope_excess
+        Power of the interpolated transform's slopes over that of the true ones, 1 or a little more: what uncertainties
+        of turns are corrected by.
     """
 
     values: NDArray[np.float32]
@@ -44,6 +47,7 @@ class Reference:
     pixel_size_A: float
     limit_A: float
     radius_A: float
+    slope_excess: float = 1.0
 
     @property
     def voxels_A(self) -> float:
@@ -175,6 +179,7 @@ def prepare_reference(
     density = volume.astype(np.float32)
     if radius_A is not None:
         density *= sphere_mask(volume.shape, radius_A, pixel_size_A, edge_A=edge_A)
+    excess = _slope_excess(density, padded)
     correction = (1.0 / np.sinc((np.arange(n) - n // 2) / padded) ** 2).astype(np.float32)
     density *= correction[:, None, None]
     density *= correction[:, None]
@@ -204,7 +209,35 @@ def prepare_reference(
         pixel_size_A=float(pixel_size_A),
         limit_A=padded * pixel_size_A / wanted,
         radius_A=0.5 * n * pixel_size_A if radius_A is None else float(radius_A),
+        slope_excess=excess,
     )
+
+
+def _slope_excess(density: NDArray[np.float32], padded: int) -> float:
+    """Return the power of the slopes of the interpolated transform over that of the true slopes.
+
+    Interpolation weighs the map by ``sinc^2`` of each axis, repeated with the padded box as period. A slope along an
+    axis is the position times that, so that its power is ``sum of (u + j)^2 sinc^4(u + j) = sin^2(pi u) / pi^2`` along
+    this axis and ``sum of sinc^4(u + j) = 1 - 2/3 sin^2(pi u)`` along the others, where u is the position over the box.
+    """
+    n = density.shape[0]
+    u = (np.arange(n) - n // 2) / padded
+    corrected = 1.0 / np.sinc(u) ** 4
+    sine = np.sin(np.pi * u) ** 2
+    value, slope = (1.0 - 2.0 / 3.0 * sine) * corrected, sine / np.pi**2 * corrected
+    flat = density.reshape(n * n, n)
+    power = np.stack(
+        [np.einsum("ij,ij,j->i", flat, flat, w.astype(np.float32)) for w in (np.ones(n), u**2, value, slope)]
+    )
+    power = power.astype(np.float64).reshape(4, n, n)
+    one, square = np.ones(n), u**2
+
+    def along(z: NDArray[np.float64], y: NDArray[np.float64], x: int) -> float:
+        return float(z @ power[x] @ y)
+
+    true = along(square, one, 0) + along(one, square, 0) + along(one, one, 1)
+    found = along(slope, value, 2) + along(value, slope, 2) + along(value, value, 3)
+    return found / true if true > 0.0 else 1.0
 
 
 def project(reference: Reference, rotations: Any, *, threads: int = 1) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ from verglas.geometry import matrix_to_euler
 PARAMETER_NAMES = (
     "turn_x", "turn_y", "turn_z", "x_A", "y_A", "scale", "defocus_A", "astigmatism_cos_A", "astigmatism_sin_A",
 )  # fmt: skip
+# Information left, at the least, when the noise that a model has fitted is taken off.
+LEAST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def refine_poses(
         defocus=refined_defocus,
         log_likelihood=-cost,
         noise_variance=residual,
-        covariance=_covariance(normal, active, residual),
+        covariance=_covariance(normal, active, state[:, 2], residual, reference.slope_excess),
         axes=axes,
         evaluations=evaluations,
     )
@@ -240,13 +242,31 @@ def _turns(options: RefinementSettings, R: NDArray[np.float64]) -> tuple[NDArray
 
 
 def _covariance(
-    normal: NDArray[np.float64], active: NDArray[np.bool_], variance: NDArray[np.float64]
+    normal: NDArray[np.float64],
+    active: NDArray[np.bool_],
+    scale: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    slope_excess: float,
 ) -> NDArray[np.float64]:
-    """Return the inverse of twice the normal matrix over the refined parameters, times the noise variance."""
+    """Return the inverse of the information on the refined parameters.
+
+    The information is twice the normal matrix over the noise variance, less two things that would make it look larger
+    than it is: slopes of an interpolated reference are steeper than true ones, and a fitted model has also fitted
+    noise, which adds half a unit of likelihood for each parameter to the signal's.
+    """
+    from verglas.kernels.pose_refinement import SCALE
+
     covariance = np.zeros_like(normal)
     chosen = np.flatnonzero(active)
     if chosen.size and len(normal):
-        part = 2.0 * normal[:, chosen[:, None], chosen]
+        full = 2.0 * normal
+        full[:, :3, :3] /= slope_excess
+        if active[SCALE]:
+            gain = np.maximum(scale**2 * normal[:, SCALE, SCALE], 1e-300)
+            share = np.maximum(1.0 - 0.5 * chosen.size * variance / gain, LEAST_SHARE)
+            others = np.where(np.arange(active.size) == SCALE, 1.0, np.sqrt(share)[:, None])
+            full *= others[:, :, None] * others[:, None, :]
+        part = full[:, chosen[:, None], chosen]
         # Radians and A differ by orders of magnitude: bring the diagonal to 1 first.
         size = np.sqrt(np.maximum(np.diagonal(part, axis1=1, axis2=2), 1e-300))
         scaled = part / (size[:, :, None] * size[:, None, :])
