@@ -102,7 +102,7 @@ class CreatePackage(Action):
         parts = [part_path(context.scratch, item) for item in whole]
         if not parts:
             raise JobError("No particle could be cut; the messages of the micrographs say why.")
-        stem = stack_stem(context.job.number, 0)
+        stem = stack_stem(context.job.number, "package")
         files = {role: context.results / f"{stem}{ending}" for role, ending in
                  (("stack", ".mrcs"), ("particles", ".npy"), ("star", ".star"), ("picture", ".png"))}  # fmt: skip
 

@@ -24,7 +24,8 @@ def _asset(connection: sqlite3.Connection, kind: str, number: int) -> Record:
 def _new(kind: ResultKind, asked: Record, numbers: Numbers) -> Record:
     """Return the asset that a result makes, as far as its files and its name need it."""
     number = numbers.take(kind.of_kind)
-    return {"id": number, "name": asked["values"].get("name") or kind.product_name(str(number)), "job": asked["job"]}
+    name = asked["values"].get("name") or kind.product_name(str(number))
+    return {"id": number, "name": name, "job": asked["job"], "key": asked["key"]}
 
 
 def _prepare_take_in(connection: sqlite3.Connection, request: Request) -> Prepared:

@@ -10,9 +10,9 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def stack_stem(job: int | None, number: int) -> str:
-    """Return the name of a package's files: after its job, which knows it before the package has its number."""
-    return f"imported_stack_{number}" if job is None else f"particle_stack_{job}"
+def stack_stem(job: int | None, key: str) -> str:
+    """Return the name of a package's files: after its job or import, which know it before the package has a number."""
+    return f"imported_stack_{key}" if job is None else f"particle_stack_{job}"
 
 
 def _columns(_of: Record, result: Record) -> Record:
@@ -32,7 +32,7 @@ REFINEMENT_PACKAGE = ResultKind(
     of_kind="package",
     product_kind="package",
     product_name=lambda number: f"Refinement Package #{number}",
-    file_stem=lambda package, _: stack_stem(package["job"], package["id"]),
+    file_stem=lambda package, _: stack_stem(package["job"], package["key"]),
     folders={
         "stack": "Assets/ParticleStacks",
         "particles": "Assets/ParticleStacks",
