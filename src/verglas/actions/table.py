@@ -25,4 +25,7 @@ ACTIONS: dict[str, Declared] = {
     "create-package": Declared(
         "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
     ),
+    "classify-2d": Declared(
+        "verglas.actions.classify_2d:Classify2D", "Sort particles into 2D classes by maximum likelihood."
+    ),
 }
