@@ -19,7 +19,7 @@ import scipy.fft
 from tools.measured import record
 
 from verglas.formats import open_movie, read_image, write_mrc
-from verglas.stages.motion import align_movie, estimate
+from verglas.stages.motion import AlignmentSettings, align_movie, estimate
 from verglas.stages.motion.frames import run_frames
 from verglas.stages.simulation import MovieParameters, simulate_movies
 
@@ -46,7 +46,8 @@ def measure(folder: Path, size: int, frames: int, rounds: int, threads: int) -> 
     assert made.gain is not None
     gain, _ = read_image(made.gain)
     path = made.images[0]
-    memory = estimate(path, pixel_size_A=PIXEL_SIZE_A, references=1, threads=threads)
+    whole = AlignmentSettings(patches=1)
+    memory = estimate(path, pixel_size_A=PIXEL_SIZE_A, alignment=whole, references=1, threads=threads)
     found = align(path, gain, threads)
     floors, totals, walls = [], [], []
     for _ in range(rounds):
@@ -77,9 +78,10 @@ def measure(folder: Path, size: int, frames: int, rounds: int, threads: int) -> 
     return figures
 
 
-def align(path: Path, gain: np.ndarray | None, threads: int) -> Any:
+def align(path: Path, gain: np.ndarray | None, threads: int, patches: int = 1) -> Any:
     return align_movie(
-        path, pixel_size_A=PIXEL_SIZE_A, dose_per_frame_e_per_A2=DOSE_E_A2, gain=gain, threads=threads
+        path, pixel_size_A=PIXEL_SIZE_A, dose_per_frame_e_per_A2=DOSE_E_A2, gain=gain, threads=threads,
+        alignment=AlignmentSettings(patches=patches),
     )  # fmt: skip
 
 
