@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import map_coordinates
 
 from tests.support.movies import make_movie
+from verglas.formats import read_motion_star, write_motion_star
 from verglas.stages.motion import AlignmentSettings, ArrayMovie, SumSettings, align_movie
 from verglas.stages.motion.local_model import (
     LocalModel,
@@ -16,6 +17,7 @@ from verglas.stages.motion.local_model import (
     space_basis,
     time_basis,
 )
+from verglas.stages.motion.relion_motion import relion_motion
 
 FRAMES = 12
 SIZE = 1024
@@ -110,3 +112,12 @@ def test_one_step_solves_what_is_linear(rng):
     shifts = LocalModel(true, 20).shifts_A(x, y)
     expected = np.einsum("aij,pi,fj->fap", true, space, time - time[10])
     np.testing.assert_allclose(shifts, expected, atol=1e-12)
+
+
+def test_relions_terms_say_the_same(warped, tmp_path):
+    found = align(warped[0], 6)
+    write_motion_star(relion_motion(found), tmp_path / "m.star")
+    x, y = np.array([-0.9, 0.3, 0.7]), np.array([0.2, -0.8, 0.6])
+    ours = found.shifts_A[:, :, None] + found.local.model.shifts_A(x, y)
+    again = read_motion_star(tmp_path / "m.star").shifts_at(x / 2, y / 2)
+    np.testing.assert_allclose(again, ours - ours[0], atol=2e-3)

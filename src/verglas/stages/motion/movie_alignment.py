@@ -79,6 +79,8 @@ class AlignedMovie:
         Aligned, weighted sum, float32 ``[y, x]``, mean zero.
     pixel_size_A
         Its pixel size.
+    frame_shape, frame_pixel_size_A
+        Size (y, x) of the frames in pixels, and their pixel size.
     shifts_A
         Shift to apply to each frame (x, y) in A, shape (frames, 2); zero at the middle frame.
     dose_after_frame_e_per_A2
@@ -101,6 +103,8 @@ class AlignedMovie:
 
     sum: np.ndarray
     pixel_size_A: float
+    frame_shape: tuple[int, int]
+    frame_pixel_size_A: float
     shifts_A: np.ndarray
     dose_after_frame_e_per_A2: np.ndarray
     spectrum: np.ndarray
@@ -283,7 +287,7 @@ def align_movie(
     image = image_of(transform, layout, threads)
     doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
     return AlignedMovie(
-        image, layout.output_pixel_size_A, found.shifts_A, doses, amplitude_spectrum(transform, layout.stored),
+        image, layout.output_pixel_size_A, layout.shape, layout.pixel_size_A, found.shifts_A, doses, amplitude_spectrum(transform, layout.stored),
         scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, local, plan,
     )  # fmt: skip
 
