@@ -287,7 +287,8 @@ def align_movie(
     image = image_of(transform, layout, threads)
     doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
     return AlignedMovie(
-        image, layout.output_pixel_size_A, layout.shape, layout.pixel_size_A, found.shifts_A, doses, amplitude_spectrum(transform, layout.stored),
+        image, layout.output_pixel_size_A, layout.shape, layout.pixel_size_A, found.shifts_A, doses,
+        amplitude_spectrum(transform, layout.stored),
         scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, local, plan,
     )  # fmt: skip
 
