@@ -57,7 +57,8 @@ def main(size: int = 2048) -> None:
     figures = {
         "movies": {
             "size": size, "frames": FRAMES, "pixel_size_A": PIXEL_SIZE_A, "dose_per_frame_e_per_A2": 1.0,
-            "voltage_kV": 300, "simulator": "apoferritin in moving ice, counted electrons; whole frames: no local motion",
+            "voltage_kV": 300,
+            "simulator": "apoferritin in moving ice, counted electrons; whole frames: none of it local",
         },
         "whole_frame": {
             "wanted_rms_error_A": WANTED_A,
