@@ -101,7 +101,8 @@ def measure_case(case: Case, size: int, patches: int = 1) -> dict[str, Any]:
         settled.append(found.alignment.converged and found.alignment.found_signal)
     return {
         "case": case.name, "asked": case.must_hold, "seeds": list(case.seeds), "differs": case.differs,
-        "rms_error_A": errors, "rms_error_of_whole_frames_alone_A": whole_alone, "stated_error_of_a_frame_before_smoothing_A": stated, "settled": settled,
+        "rms_error_A": errors, "rms_error_of_whole_frames_alone_A": whole_alone,
+        "stated_error_of_a_frame_before_smoothing_A": stated, "settled": settled,
     }  # fmt: skip
 
 
