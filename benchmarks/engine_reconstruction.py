@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tests.support.oracles import program
+from tests.support.relion import relion_reconstruct
 from tools.measured import record
 
 from verglas.engine.reconstruct_particles import reconstruct_particles
 from verglas.engine.reconstruction import memory_needed
 from verglas.formats import ParticleTable, read_stack
-from verglas.formats.mrc import read_mrc_volume
 from verglas.signal import apply_filter, b_factor, fourier_shell_correlation, rfft, sphere_mask
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 
@@ -30,18 +27,6 @@ def cpu_seconds(task: Callable[[], Any]) -> float:
     start = time.process_time()
     task()
     return time.process_time() - start
-
-
-def relion(folder: Path) -> tuple[float, np.ndarray]:
-    """Return the CPU seconds of relion_reconstruct and its map, protein as in ours."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(
-        [program("relion_reconstruct", "relion"), "--i", "particles.star", "--o", "relion.mrc", "--ctf", "--pad", "2"],
-        cwd=folder, check=True, capture_output=True,
-    )  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, -read_mrc_volume(folder / "relion.mrc")[0]
 
 
 def simulate(folder: Path, box: int, pixel_size_A: float, count: int, snr: float) -> tuple[ParticleTable, np.ndarray]:
@@ -78,18 +63,15 @@ def measure(folder: Path, box: int, pixel_size_A: float, count: int) -> dict[str
     work = insert()
     rows: dict[str, list[float]] = {"insert": [], "floor": [], "finish": [], "relion": [], "relion_of_one": []}
     theirs = truth
-    whole = (folder / "particles.star").read_text()
     for _ in range(REPEATS):
         rows["insert"].append(cpu_seconds(insert))
         rows["floor"].append(cpu_seconds(floor))
         rows["finish"].append(cpu_seconds(work.finish))
-        seconds, theirs = relion(folder)
-        rows["relion"].append(seconds)
+        made = relion_reconstruct(table, folder)
+        theirs = made.map
+        rows["relion"].append(made.cpu_s)
         # With one particle it only makes the map: the difference is the cost of the particles.
-        lines = whole.rstrip().splitlines()
-        (folder / "particles.star").write_text("\n".join(lines[: len(lines) - count + 1]) + "\n")
-        rows["relion_of_one"].append(relion(folder)[0])
-        (folder / "particles.star").write_text(whole)
+        rows["relion_of_one"].append(relion_reconstruct(table.select(slice(0, 1)), folder).cpu_s)
     middle = {name: statistics.median(times) for name, times in rows.items()}
     ours = work.finish().map
     return {

@@ -1,10 +1,11 @@
-"""Write ``docs/actions/*.md`` from the declarations: ``python -m tools.make_docs``."""
+"""Write the generated pages of docs/ (the actions', performance): ``python -m tools.make_docs``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from tools import performance_page
 from verglas.actions import ACTIONS, Action, load_action
 from verglas.actions.declaration import is_expert, unit_of
 from verglas.cli.common import option_flag
@@ -35,8 +36,9 @@ def page(action: type[Action]) -> str:
 
 
 def pages() -> dict[Path, str]:
-    """Return all pages by path."""
-    return {FOLDER / f"{name}.md": page(load_action(name)) for name in ACTIONS}
+    """Return all generated pages by path."""
+    actions = {FOLDER / f"{name}.md": page(load_action(name)) for name in ACTIONS}
+    return {**actions, performance_page.PATH: performance_page.page()}
 
 
 def main() -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from verglas.geometry import point_group
+
 
 @dataclass(frozen=True)
 class Blobs:
@@ -33,11 +35,22 @@ class Blobs:
         envelope = np.exp(-2 * (np.pi * self.sigma_A) ** 2 * (kx**2 + ky**2))
         return envelope * (np.exp(phase) @ self.weights)
 
+    def grid_transform(self, rotation: np.ndarray, kx: np.ndarray, ky: np.ndarray) -> np.ndarray:
+        """Return :meth:`transform` on the grid of two axes, shape (ky, kx), as one product."""
+        seen = self.positions_A @ rotation[:2].T
+        across, down = (np.exp(-2j * np.pi * np.multiply.outer(k, seen[:, i])) for i, k in enumerate((kx, ky)))
+        fall = [np.exp(-2 * (np.pi * self.sigma_A * k) ** 2) for k in (kx, ky)]
+        return np.asarray((fall[1][:, None] * down * self.weights) @ (fall[0][:, None] * across).T)
 
-def blobs(count: int = 60, radius_A: float = 40.0, sigma_A: float = 2.5, seed: int = 7) -> Blobs:
-    """Return a molecule without symmetry."""
+
+def blobs(count: int = 60, radius_A: float = 40.0, sigma_A: float = 2.5, seed: int = 7, symmetry: str = "C1") -> Blobs:
+    """Return a molecule of blobs in a sphere; ``count`` of them in each asymmetric unit."""
     random = np.random.Generator(np.random.Philox(seed))
     direction = random.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     positions = radius_A * random.random((count, 1)) ** (1 / 3) * direction
-    return Blobs(positions, random.uniform(0.5, 1.5, count), sigma_A)
+    weights = random.uniform(0.5, 1.5, count)
+    operators = point_group(symmetry).operators
+    return Blobs(
+        np.einsum("sij,nj->sni", operators, positions).reshape(-1, 3), np.tile(weights, len(operators)), sigma_A
+    )

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.engine.particles import make_particles
-from tests.support.oracles import program
+from tests.support.relion import relion_reconstruct
 from verglas.engine.fourier_sums import FourierSums, Slices, Sphere, split_symmetry
 from verglas.engine.reconstruct_particles import half_sets, particle_weights, reconstruct_particles
 from verglas.engine.reconstruction import Reconstruction, memory_needed
 from verglas.errors import FormatError, InputError
-from verglas.formats import ParticleTable, write_particles
-from verglas.formats.mrc import read_mrc_volume
+from verglas.formats import ParticleTable
 from verglas.geometry import point_group, random_rotations
+from verglas.microscopy import Optics
 from verglas.signal import fourier_shell_correlation, sphere_mask
 
 BOX, PIXEL_A = 40, 3.0
@@ -93,35 +92,42 @@ def test_truth_without_and_with_symmetry(clean: tuple[Path, ParticleTable, np.nd
         assert curve[1:12].min() > 0.99, name
 
 
-@pytest.mark.parametrize("noise", [0.0, 1.0])
-def test_map_is_that_of_relion(noise: float, clean: tuple[Path, ParticleTable, np.ndarray], tmp_path: Path) -> None:
-    folder, table, truth = clean
-    if noise:
-        folder = tmp_path
-        table, truth = make_particles(tmp_path, 400, BOX, PIXEL_A, noise=noise)
-    ours = reconstruct_particles(table, folder, threads=2)
+@pytest.mark.parametrize(
+    ("symmetry", "count", "noise"), [("C1", 400, 1.0), ("C3", 200, 0.0), ("D7", 60, 1.0), ("I", 30, 1.0)]
+)
+def test_map_is_that_of_relion(symmetry: str, count: int, noise: float, tmp_path: Path) -> None:
+    table, truth = make_particles(tmp_path, count, BOX, PIXEL_A, symmetry=symmetry, noise=noise)
     # One map of all, as RELION makes it: not filtered by the FSC.
-    all_in_one = Reconstruction(BOX, PIXEL_A)
-    arrays = ours.arrays()
-    all_in_one.add({
-        "images": np.array([arrays["images"].sum(), 0]),
-        "half1": arrays["half1"] + arrays["half2"], "half1_core": arrays["half1_core"] + arrays["half2_core"],
-        "half2": np.zeros_like(arrays["half2"]), "half2_core": np.zeros_like(arrays["half2_core"]),
-    })  # fmt: skip
-    write_particles(table, folder / "particles.star")
-    subprocess.run(
-        [program("relion_reconstruct", "relion"), "--i", "particles.star", "--o", "relion.mrc", "--ctf", "--pad", "2"],
-        cwd=folder, check=True, capture_output=True, timeout=100,
-    )  # fmt: skip
-    theirs, pixel = read_mrc_volume(folder / "relion.mrc")
-    assert pixel == pytest.approx(PIXEL_A)
-    found = all_in_one.finish().map
+    table["half_set"] = 1
+    ours = reconstruct_particles(table, tmp_path, symmetry, threads=2).finish().map
+    theirs = relion_reconstruct(table, tmp_path, symmetry)
+    assert theirs.pixel_size_A == pytest.approx(PIXEL_A)
     # Within the particle: the two programs cut off the noise around it at different radii.
     mask = sphere_mask(truth.shape, 0.3 * BOX, 1.0, edge_A=4.0)
-    curve = fourier_shell_correlation(found, -theirs, PIXEL_A, mask=mask).fsc
+    curve = fourier_shell_correlation(ours, theirs.map, PIXEL_A, mask=mask).fsc
     assert curve[TO_90].min() > 0.99
-    to_truth = [fourier_shell_correlation(one, truth, PIXEL_A).fsc[TO_90].mean() for one in (found, -theirs)]
+    to_truth = [fourier_shell_correlation(one, truth, PIXEL_A).fsc[TO_90].mean() for one in (ours, theirs.map)]
     assert to_truth[0] > to_truth[1] - 0.002
+
+
+def test_bent_slices_give_the_truth_where_flat_ones_and_the_other_hand_do_not(tmp_path: Path) -> None:
+    box, pixel_A = 48, 1.0
+    # Slow electrons, so that a small molecule is as deep for them as a virus is for fast ones.
+    table, truth = make_particles(
+        tmp_path, 300, box, pixel_A, optics=Optics(1.0, 0.0, 0.07, 1.0), defocus_A=(500.0, 2500.0), bent=True
+    )
+    table["half_set"] = 1
+    curves = {}
+    for side in (0, 1, -1):
+        found = reconstruct_particles(table, tmp_path, ewald_sphere=side, threads=2).finish()
+        curves[side] = fourier_shell_correlation(found.map, truth, pixel_A).fsc
+    mean = {side: float(curve[14:22].mean()) for side, curve in curves.items()}
+    assert mean[1] > 0.97
+    assert mean[0] < 0.9
+    assert mean[-1] < 0.3
+    assert min(curve[1:6].min() for curve in curves.values()) > 0.98  # where the sphere is flat
+    with pytest.raises(InputError, match="needs the CTF"):
+        reconstruct_particles(table, tmp_path, use_ctf=False, ewald_sphere=1)
 
 
 def test_threads_and_order_change_nothing(clean: tuple[Path, ParticleTable, np.ndarray]) -> None:

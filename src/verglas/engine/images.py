@@ -46,13 +46,22 @@ class Band:
         """Nominal frequencies along y in 1/A."""
         return self.row / (self.box * self.pixel_size_A)
 
+    @property
+    def rings(self) -> NDArray[np.int64]:
+        """Nearest ring of each component, in steps of 1 / (box pixels)."""
+        return np.asarray(np.rint(np.hypot(self.column, self.row)), np.int64)
+
     def __len__(self) -> int:
         return len(self.column)
 
+    def up_to(self, limit_A: float) -> Band:
+        """Return the components on whole rings up to a resolution."""
+        points = self.count_to(limit_A)
+        return replace(self, column=self.column[:points], row=self.row[:points])
+
     def count_to(self, limit_A: float) -> int:
         """Return how many of the first components lie on whole rings up to a resolution."""
-        rings = np.rint(np.hypot(self.column, self.row))
-        return int(np.searchsorted(rings, self.box * self.pixel_size_A / limit_A, side="right"))
+        return int(np.searchsorted(self.rings, self.box * self.pixel_size_A / limit_A, side="right"))
 
 
 def band(box: int, pixel_size_A: float, high_A: float, low_A: float = np.inf) -> Band:
