@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STATED_THREADS = 8
 ICY = 1.5
+DOUBTFUL = 0.1
 
 
 class FindCtf(Action):
@@ -128,6 +129,11 @@ def warnings_about(image: dict[str, Any], values: dict[str, Any]) -> list[str]:
     name, said = image["name"], []
     if values["fit_resolution_A"] is None:
         said.append(f"{name}: no Thon rings follow the fit; its defocus means nothing.")
+    elif values["failure_probability"] > DOUBTFUL:
+        said.append(
+            f"{name}: weak Thon rings; with a probability of {values['failure_probability']:.0%} the defocus is off by "
+            "more than 500 A."
+        )
     if values["fit_is_aliased"]:
         said.append(
             f"{name}: beyond {values['aliasing_resolution_A']:.1f} A rings are too narrow for the spectrum's box of "

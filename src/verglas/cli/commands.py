@@ -42,6 +42,7 @@ SECTIONS: tuple[Section, ...] = (
             "show": Entry("verglas.cli.project_commands:show", "Show everything about one asset and its results."),
             "groups": Entry("verglas.cli.edit_commands:groups", "List, add, rename, remove and invert groups."),
             "picks": Entry("verglas.cli.picks:picks", "Add and remove picks, move thresholds, undo, export."),
+            "curate": Entry("verglas.cli.curate:curate", "Choose assets by their figures; keep the choice as groups."),
             "history": Entry("verglas.cli.project_commands:history", "Show what was done, by whom and when."),
             "trash": Entry("verglas.cli.edit_commands:trash", "Put assets into the trash and bring them back."),
             "project": Entry("verglas.cli.edit_commands:project_group", "Info, rebuild, relink, notes, disk use."),

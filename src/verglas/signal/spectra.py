@@ -13,7 +13,8 @@ from verglas.kernels.arrays import array_namespace, to_numpy
 from verglas.signal.fourier import Array, rfft, rfft_shape
 from verglas.signal.shells import number_of_shells, shell_frequencies, shell_means
 
-TILES_AT_ONCE = 16
+TILES_AT_ONCE = 2  # what a processor's cache holds
+TILES_AT_ONCE_ON_GPU = 16
 
 
 class RadialProfile(NamedTuple):
@@ -126,7 +127,8 @@ def tiled_spectrum(micrograph: Array, tile: int = 512, *, overlap: float = 0.5, 
     -------
     array
         Half spectrum, shape (tile, tile // 2 + 1), |F|^2 / pixels, of the micrograph's type; see
-        :func:`full_spectrum` for one to look at. Memory: 16 tiles with their transforms.
+        :func:`full_spectrum` for one to look at. Memory: two tiles with their transforms for each
+        worker (16 on a GPU).
 
     References
     ----------
@@ -143,11 +145,12 @@ def tiled_spectrum(micrograph: Array, tile: int = 512, *, overlap: float = 0.5, 
     corners = [(y, x) for y in starts[0] for x in starts[1]]
 
     def spectrum_of(group: Sequence[tuple[int, int]]) -> Array:
-        tiles = xp.stack([micrograph[y : y + tile, x : x + tile] for y, x in group]).astype(xp.float32)
+        tiles = xp.stack([micrograph[y : y + tile, x : x + tile] for y, x in group]).astype(xp.float32, copy=False)
         tiles -= tiles.mean(axis=(1, 2), dtype=xp.float64, keepdims=True).astype(xp.float32)
         return power(rfft(tiles, 2)).sum(axis=0, dtype=xp.float64)
 
-    groups = [corners[i : i + TILES_AT_ONCE] for i in range(0, len(corners), TILES_AT_ONCE)]
+    at_once = TILES_AT_ONCE if xp is np else TILES_AT_ONCE_ON_GPU
+    groups = [corners[i : i + at_once] for i in range(0, len(corners), at_once)]
     total = xp.zeros(rfft_shape((tile, tile)))
     if workers > 1 and xp is np:
         with ThreadPoolExecutor(workers) as pool:

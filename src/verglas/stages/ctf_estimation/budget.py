@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from verglas.stages.ctf_estimation.spectrum import tile_size
 
 INTERPRETER_BYTES = 220 * 2**20
-TILES_BYTES_PER_PIXEL = 16 * 22
-"""Of a tile's pixels: sixteen tiles at a time with their transforms and powers, for each thread."""
+TILES_BYTES_PER_PIXEL = 4 * 22
+"""Of a tile's pixels: two tiles at a time with their transforms and powers, for each thread, and the sums of all."""
 FIT_BYTES_PER_PIXEL = 600
 """Of half the spectrum: columns of the least squares."""
 PICTURE_BYTES = 900 * 2**10

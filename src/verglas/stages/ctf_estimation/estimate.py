@@ -12,6 +12,7 @@ from verglas.formats.ctffind import CtfFit, CtfResults, RadialCurves
 from verglas.microscopy import Optics
 from verglas.stages.ctf_estimation.points import fit_points
 from verglas.stages.ctf_estimation.quality import FitQuality, assess
+from verglas.stages.ctf_estimation.reliability import failure_probability
 from verglas.stages.ctf_estimation.search import CtfValues, SearchSettings, search
 from verglas.stages.ctf_estimation.spectrum import FINEST_PIXEL_A, ThonSpectrum, thon_spectrum
 
@@ -30,6 +31,8 @@ class CtfEstimate:
         Standard errors of the mean defocus and of the difference of both defoci, for known phase shift or with it.
     score
         Correlation of the spectrum between the resolutions of the fit with the fitted rings.
+    points
+        Pixels of the spectrum that were fitted.
     quality
         Curves and resolutions.
     spectrum
@@ -44,6 +47,7 @@ class CtfEstimate:
     mean_defocus_error_A: float
     astigmatism_error_A: float
     score: float
+    points: int
     quality: FitQuality
     spectrum: ThonSpectrum
     optics: Optics
@@ -68,6 +72,11 @@ class CtfEstimate:
     def phase_shift_deg(self) -> float:
         """Phase plate's shift in degrees."""
         return math.degrees(self.values.phase_shift)
+
+    @property
+    def failure_probability(self) -> float:
+        """Probability that the mean defocus is off by more than 500 A."""
+        return failure_probability(self.score, self.points)
 
     @property
     def fit_is_aliased(self) -> bool:
@@ -137,8 +146,11 @@ def estimate_ctf(
     settings = SearchSettings() if settings is None else settings
     optics = Optics(voltage_kV, spherical_aberration_mm, amplitude_contrast, pixel_size_A)
     spectrum = thon_spectrum(image, pixel_size_A, box=box, finest_pixel_A=finest_pixel_A, threads=threads)
-    fit = search(fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A), settings)
+    points = fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A)
+    fit = search(points, settings)
     quality = assess(spectrum, optics, fit.values, settings.coarsest_A)
     mean_error, cosine_error, sine_error, _ = fit.errors
     across = math.sqrt(2.0 * (cosine_error**2 + sine_error**2))
-    return CtfEstimate(fit.values, mean_error, across, fit.score, quality, spectrum, optics, settings)
+    return CtfEstimate(
+        fit.values, mean_error, across, fit.score, len(points.value), quality, spectrum, optics, settings
+    )  # fmt: skip

@@ -59,6 +59,7 @@ def result_values(found: CtfEstimate) -> dict[str, object]:
         "astigmatism_A": found.defocus_u_A - found.defocus_v_A,
         "astigmatism_error_A": found.astigmatism_error_A,
         "score": found.score,
+        "failure_probability": found.failure_probability,
         "fit_resolution_A": quality.fit_resolution_A,
         "aliasing_resolution_A": quality.aliasing_resolution_A,
         "iciness": quality.iciness,
