@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.execution.toy import make_job
 from tools.measured import REPOSITORY, record
 
-from verglas.execution.cluster import LocalCluster
+from verglas.execution.cluster import local_cluster
 from verglas.execution.controller import start_detached
 from verglas.execution.tasks import Task
 
@@ -36,7 +36,7 @@ def cluster_seconds() -> tuple[float, float]:
     """Return the time until a worker is ready, and that of one small task."""
     folder = Path(tempfile.mkdtemp())
     begin = time.perf_counter()
-    cluster = LocalCluster(folder / "workers", 1, 1)
+    cluster = local_cluster(folder / "workers", 1, 1)
     scheduler = time.perf_counter()
     try:
         cluster.wait_for_workers()

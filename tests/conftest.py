@@ -23,6 +23,14 @@ def real_data() -> Path:
     return REAL_DATA
 
 
+@pytest.fixture(autouse=True)
+def own_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep the run profiles of whoever runs the tests out of them."""
+    folder = tmp_path / "run-profiles"
+    monkeypatch.setenv("VERGLAS_PROFILES", str(folder))
+    return folder
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Return a random generator with a fixed seed."""

@@ -21,10 +21,11 @@ import pytest
 
 from tests.execution.toy import make_job
 from verglas.errors import FormatError
-from verglas.execution.cluster import LocalCluster
+from verglas.execution.cluster import Cluster, local_cluster
 from verglas.execution.controller import run_job, start_detached
 from verglas.execution.dask_setup import make_certificate, security_of
 from verglas.execution.tasks import Outcome, Task, is_disk_full, run_task
+from verglas.execution.worker_pools import LocalWorkers
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -41,14 +42,19 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+def worker_processes(cluster: Cluster) -> list[int]:
+    assert isinstance(cluster._pool, LocalWorkers)
+    return cluster._pool.processes
+
+
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
-    made = LocalCluster(tmp_path / "workers", 1, 1)
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    made = local_cluster(tmp_path / "workers", 1, 1)
     yield made
     made.close()
 
 
-def test_only_who_holds_the_certificate_of_the_job_can_connect(cluster: LocalCluster) -> None:
+def test_only_who_holds_the_certificate_of_the_job_can_connect(cluster: Cluster) -> None:
     distributed: Any = importlib.import_module("distributed")
     cluster.wait_for_workers()
     address = cluster._address
@@ -90,7 +96,7 @@ def double(item: int, task: Task) -> int:
 
 
 def test_a_worker_that_dies_with_a_result_in_its_hands_does_not_hold_up_the_job(
-    cluster: LocalCluster, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     task = Task(tmp_path, tmp_path, tmp_path, tmp_path, 1, "cpu", 0)
     cluster.wait_for_workers()
@@ -98,7 +104,7 @@ def test_a_worker_that_dies_with_a_result_in_its_hands_does_not_hold_up_the_job(
     (future,) = cluster._busy
     until(lambda: future.status == "finished")
     (address,) = cluster._scheduler.workers
-    psutil.Process(cluster.processes[0]).kill()
+    psutil.Process(worker_processes(cluster)[0]).kill()
     until(lambda: address not in cluster._scheduler.workers)
     outcomes: list[Outcome] = []
 

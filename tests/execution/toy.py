@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from verglas.execution.context import JobContext
 from verglas.execution.durable import write_whole
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request, Resources
+from verglas.execution.run_profile import RunProfile
 from verglas.execution.tasks import Task
 
 
@@ -67,14 +68,20 @@ class Toy:
 
 
 def make_job(
-    project: Path, items: list[dict[str, Any]] | int, *, workers: int = 1, threads: int = 1, chunks: int = 0
+    project: Path,
+    items: list[dict[str, Any]] | int,
+    *,
+    workers: int = 1,
+    threads: int = 1,
+    chunks: int = 0,
+    profile: RunProfile | None = None,
 ) -> JobFolder:
     job = JobFolder.claim(project / "Jobs", "toy")
     numbers = [{"id": i} for i in range(items)] if isinstance(items, int) else items
     job.write_request(
         Request(job=job.number, action="toy", entry="tests.execution.toy:Toy", title="Toy",
                 parameters={"chunks": chunks}, inputs={"numbers": numbers}, project=ProjectReference(name="p", id="1"),
-                seed=7, resources=Resources(workers=workers, threads=threads),
+                seed=7, resources=Resources(workers=workers, threads=threads), profile=profile,
                 created="2026-01-01T12:00:00+00:00", user="ana", host="node1")
     )  # fmt: skip
     return job

@@ -66,16 +66,18 @@ class AlignMovies(Action):
         from verglas.execution.resources import Estimate
         from verglas.stages.motion.budget import plan_memory
         from verglas.stages.motion.layout import plan_layout
-        from verglas.stages.motion.low_frequencies import low_frequency_reach
+        from verglas.stages.motion.low_frequencies import low_frequency_reach, low_layout
 
         threads = min(STATED_THREADS, os.cpu_count() or 1)
         memory, disk, seconds = 0, 0, 0.0
         for movie in inputs["movies"]:
             layout = plan_layout((movie["n_y"], movie["n_x"]), movie["pixel_size_A"], output_pixel(movie, parameters))
-            reach_y, reach_x = low_frequency_reach(layout, parameters.b_factor_A2)
+            low = low_layout(layout.shape, layout.pixel_size_A, parameters.b_factor_A2)
+            reach_y, reach_x = low_frequency_reach(low, parameters.b_factor_A2)
             references = sum(bool(movie.get(role)) for role in ("gain_path", "dark_path"))
             one = plan_memory(
                 layout,
+                low,
                 (2 * reach_y + 1, reach_x + 1),
                 movie["n_frames"],
                 LARGEST_PIXEL_BYTES,

@@ -34,7 +34,7 @@ class FindCtf(Action):
         amplitude_contrast: float = field(0.07, help="Amplitude contrast.", ge=0, lt=1)
         box_size: int = field(512, help="Edge of the amplitude spectrum.", unit="pixels", ge=128, le=4096)
         min_resolution_A: float = field(30.0, help="Lowest resolution of the fit.", unit="A", gt=0)
-        max_resolution_A: float = field(5.0, help="Highest resolution of the fit.", unit="A", gt=0)
+        max_resolution_A: float = field(4.0, help="Highest resolution of the fit.", unit="A", gt=0)
         min_defocus_A: float = field(3000.0, help="Least defocus searched.", unit="A")
         max_defocus_A: float = field(50000.0, help="Largest defocus searched.", unit="A")
         restrain_astigmatism: bool = field(False, help="Hold astigmatism small where rings are weak.")

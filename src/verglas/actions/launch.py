@@ -16,8 +16,9 @@ from verglas.actions.declaration import DEFAULT_SEED, Action, ActionParameters
 from verglas.errors import InputError
 from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request
-from verglas.execution.profiles import DEFAULT_PROFILE, find_profile
-from verglas.execution.resources import Plan, check_device, plan, this_machine
+from verglas.execution.profile_store import find_profile
+from verglas.execution.resources import Plan, check_device, plan, plan_elsewhere, this_machine
+from verglas.execution.run_profile import DEFAULT_PROFILE, RunProfile
 
 Assets = dict[str, list[dict[str, Any]]]
 
@@ -32,6 +33,7 @@ class Prepared:
     project_folder: Path
     project: ProjectReference
     plan: Plan
+    profile: RunProfile
     seed: int
     clone_of: int | None = None
 
@@ -55,6 +57,7 @@ class Prepared:
                 project=self.project,
                 seed=self.seed,
                 resources=self.plan.resources,
+                profile=self.profile,
                 estimate=self.plan.estimate,
                 versions=versions(),
                 created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -104,7 +107,7 @@ def prepare(
     ResourceError, DeviceError
         Memory, disk or device do not suffice.
     """
-    find_profile(profile)
+    chosen = find_profile(profile)
     checked = action.check_parameters(parameters)
     for declared in action.inputs:
         if declared.required and not inputs.get(declared.name):
@@ -112,11 +115,16 @@ def prepare(
     unknown = set(inputs) - {declared.name for declared in action.inputs}
     if unknown:
         raise InputError(f"{action.title} does not take {', '.join(sorted(unknown))}.")
-    check_device(device)
     estimate = action().estimate(checked, inputs)
-    planned = plan(estimate, this_machine(), project_folder, threads=threads, workers=workers)
+    if chosen.is_local:
+        check_device(device)
+        planned = plan(estimate, this_machine(), project_folder, threads=threads, workers=workers)
+    else:
+        planned = plan_elsewhere(estimate, chosen, project_folder, threads=threads, workers=workers)
     resources = planned.resources.model_copy(update={"device": device, "profile": profile})
-    return Prepared(action, checked, inputs, project_folder, project, Plan(resources, planned.estimate), seed, clone_of)
+    return Prepared(
+        action, checked, inputs, project_folder, project, Plan(resources, planned.estimate), chosen, seed, clone_of
+    )
 
 
 def versions() -> dict[str, str]:

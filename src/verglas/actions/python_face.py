@@ -12,7 +12,7 @@ from verglas.actions.selection import select_inputs
 from verglas.errors import JobError
 from verglas.execution.events import FailureEvent, ResultEvent
 from verglas.execution.job_folder import JobFolder, JobState, ProjectReference
-from verglas.execution.profiles import DEFAULT_PROFILE
+from verglas.execution.run_profile import DEFAULT_PROFILE
 
 if TYPE_CHECKING:
     from verglas.project import Project

@@ -19,4 +19,10 @@ ACTIONS: dict[str, Declared] = {
     "find-ctf": Declared(
         "verglas.actions.find_ctf:FindCtf", "Estimate defocus, astigmatism and phase shift of micrographs."
     ),
+    "find-particles": Declared(
+        "verglas.actions.find_particles:FindParticles", "Pick particles in micrographs by a matched filter."
+    ),
+    "create-package": Declared(
+        "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
+    ),
 }

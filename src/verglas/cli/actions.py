@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from verglas.actions.declaration import DEFAULT_SEED, Action, is_expert, unit_of
 from verglas.actions.registry import load_action
 from verglas.cli.common import json_option, open_project, option_flag, print_json, project_option
-from verglas.execution.profiles import DEFAULT_PROFILE
+from verglas.execution.run_profile import DEFAULT_PROFILE
 
 
 class ActionCommand(click.Command):

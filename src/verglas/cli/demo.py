@@ -136,6 +136,7 @@ def demo(
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
     from verglas.cli.demo_ctf import ctf_section
+    from verglas.cli.demo_picking import picking_options, picking_section
     from verglas.cli.demo_report import Section, write_report
     from verglas.execution.resources import this_machine
     from verglas.project import Project
@@ -175,6 +176,11 @@ def demo(
         run = project_run(project, "find-ctf", threads=1, workers=cores, seed=seed)
         fitted, found = ctf_section(made, run, project)
         figures |= found
+        say("picking particles")
+        options = picking_options(parameters)
+        run = project_run(project, "find-particles", threads=1, workers=cores, seed=seed, **options)
+        picked, found = picking_section(made, parameters, options["max_radius_A"], run, project)
+        figures |= found
     finished = time.perf_counter()
 
     figures = {
@@ -198,10 +204,11 @@ def demo(
             ("commit", figures["commit"] or "not from a repository"),
         ],
     )
-    write_report(output, "verglas demo", [overview, aligned, fitted], figures)
+    write_report(output, "verglas demo", [overview, aligned, fitted, picked], figures)
     if as_json:
         print_json({**figures, "report": str(output / "report.html")})
     else:
         say(f"rms error of the shifts: {figures['shift_rms_A']:.3f} A")
         say(f"median error of the defocus: {figures['defocus_error_A']:.0f} A")
+        say(f"picking: precision {figures['precision']:.3f}, recall {figures['recall']:.3f}")
         say(f"report: {output / 'report.html'}")

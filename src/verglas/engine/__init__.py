@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "class_sums": ("Assignments", "ClassAverages", "ClassSums"),
     "image_search": ("ImagePosterior", "ImageSearchSettings", "ImageTemplates", "search_images"),
     "images": ("Band", "ParticleImages", "band", "normalise", "prepare_images"),
     "map_alignment": ("MapAlignment", "SymmetryAlignment", "align_maps", "align_symmetry", "transform_map"),

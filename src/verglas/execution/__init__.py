@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.controller import run_job, start_detached
     from verglas.execution.job_folder import JobFolder, JobState, Request, Resources
-    from verglas.execution.profiles import RunProfile, find_profile, try_workers
+    from verglas.execution.profile_store import find_profile
+    from verglas.execution.profile_trial import try_profile
     from verglas.execution.resources import Estimate, Machine, Plan, plan, this_machine
+    from verglas.execution.run_profile import RunProfile
     from verglas.execution.tasks import Task
 
 _HOMES = {
@@ -22,14 +24,14 @@ _HOMES = {
     "Plan": "resources",
     "Request": "job_folder",
     "Resources": "job_folder",
-    "RunProfile": "profiles",
+    "RunProfile": "run_profile",
     "Task": "tasks",
-    "find_profile": "profiles",
+    "find_profile": "profile_store",
     "plan": "resources",
     "run_job": "controller",
     "start_detached": "controller",
     "this_machine": "resources",
-    "try_workers": "profiles",
+    "try_profile": "profile_trial",
 }
 
 __all__ = [
@@ -48,7 +50,7 @@ __all__ = [
     "run_job",
     "start_detached",
     "this_machine",
-    "try_workers",
+    "try_profile",
 ]
 
 

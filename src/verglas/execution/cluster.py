@@ -1,16 +1,12 @@
-"""A job's workers: a Dask scheduler in this process, each worker a process of its own, lost ones replaced."""
+"""A job's Dask scheduler, in this process, and how items go to workers and come back, whatever dies in between."""
 
 from __future__ import annotations
 
 import importlib
-import json
-import os
 import queue
 import shutil
-import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from contextlib import suppress
 from functools import partial
@@ -18,44 +14,50 @@ from pathlib import Path
 from typing import Any
 
 from verglas.errors import JobError
+from verglas.execution.addresses import HERE, scheduler_address
 from verglas.execution.dask_setup import configure, distributed_class, make_certificate, security_of
 from verglas.execution.executors import Function
+from verglas.execution.run_profile import RunProfile
 from verglas.execution.tasks import Outcome, Task, run_task
+from verglas.execution.worker_pools import Joining, LocalWorkers, WorkerPool, cancel_left_over, pool_of
 
 PATIENCE_SECONDS = 60.0
 FETCH_SECONDS = 1.0
 """After so long without an item's result it is asked whether its worker still lives."""
-HASTY_SECONDS = 10.0
-"""A worker that ends sooner than this after its start, before it did any work, could not start."""
-MOST_HASTY_ENDS = 5
 Entry = tuple[Function, Any, str, Task, str]
 """Function, item, key, task, and the worker to avoid."""
 
 
-def worker_command(file: Path) -> list[str]:
-    """Return the command that starts a worker; it names a file and holds no secret."""
-    return [sys.executable, "-P", "-m", "verglas.execution.worker", str(file)]
-
-
-class LocalCluster:
-    """Scheduler and workers on this machine, listening on 127.0.0.1 only.
+class Cluster:
+    """A scheduler that listens on one address, and a pool of workers that join it.
 
     Parameters
     ----------
     folder
         Where the workers' files (mode 0600, the folder 0700) are put; removed at the end, and first of all whatever
         a killed predecessor left.
-    workers, threads
-        How many workers, and how many threads each.
+    pool
+        Where workers come from.
+    address
+        What the scheduler listens on.
+    ports
+        First and last port that scheduler and workers may listen on; none: any free one.
+
+    Raises
+    ------
+    JobError
+        None of these ports is free.
     """
 
-    def __init__(self, folder: Path, workers: int, threads: int) -> None:
+    def __init__(
+        self, folder: Path, pool: WorkerPool, *, address: str = HERE, ports: tuple[int, int] | None = None
+    ) -> None:
         configure()
         distributed: Any = importlib.import_module("distributed")
 
         self._folder = folder
-        self._threads = threads
-        self._count = workers
+        self._pool = pool
+        cancel_left_over(folder)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, mode=0o700)
         self._pem = make_certificate()
@@ -63,13 +65,7 @@ class LocalCluster:
         self._runner: Any = distributed.utils.LoopRunner(asynchronous=False)
         self._runner.start()
         self._sync = distributed.utils.sync
-
-        async def start() -> Any:
-            return await distributed_class("Scheduler")(
-                host="127.0.0.1", port=0, protocol="tls://", security=security, dashboard=False
-            )
-
-        self._scheduler: Any = self._sync(self._runner.loop, start)
+        self._scheduler: Any = self._start_scheduler(address, ports, security)
         self._address: str = self._scheduler.address
         self._client: Any = distributed.Client(
             self._address, security=security, loop=self._runner.loop, set_as_default=False, timeout=PATIENCE_SECONDS
@@ -78,25 +74,25 @@ class LocalCluster:
         self._queue: deque[Entry] = deque()
         self._busy: dict[Any, tuple[str, Entry]] = {}
         self._addresses: dict[str, str] = {}
-        self._processes: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
-        self._started = 0
-        self._hasty_ends = 0
         self._submitted = 0
         self._closing = threading.Event()
-        for _ in range(workers):
-            self._start_worker()
+        pool.open(Joining(self._address, self._pem, folder, PATIENCE_SECONDS, ports))
         self._keeper = threading.Thread(target=self._keep_workers, name="workers", daemon=True)
         self._keeper.start()
 
     @property
     def slots(self) -> int:
         """How many items run at a time."""
-        return self._count
+        return self._pool.slots
 
     @property
-    def processes(self) -> list[int]:
-        """Process ids of the workers."""
-        return list(self._processes)
+    def present(self) -> set[str]:
+        """Names of the workers that have joined."""
+        return {str(one.name) for one in list(self._scheduler.workers.values())}
+
+    def news(self) -> list[str]:
+        """Return what people should be told about the workers since the last time."""
+        return self._pool.news()
 
     def wait_for_workers(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until so many workers are ready."""
@@ -113,10 +109,10 @@ class LocalCluster:
         Raises
         ------
         JobError
-            Workers end as soon as they are started.
+            Workers cannot be started.
         """
-        if self._hasty_ends >= MOST_HASTY_ENDS:
-            raise JobError(f"{self._hasty_ends} workers ended as soon as they were started; log.txt says why.")
+        if self._pool.trouble:
+            raise JobError(f"{self._pool.trouble}.")
         self._dispatch()
         try:
             key, future = self._finished.get(timeout=seconds)
@@ -132,7 +128,7 @@ class LocalCluster:
             return Outcome(key, error=_say(error))
         if outcome is None:
             return Outcome(key, error="its worker died before it handed over the result")
-        self._hasty_ends = 0
+        self._pool.note_success()
         self._addresses[outcome.worker] = address
         self._dispatch()
         return outcome
@@ -141,14 +137,7 @@ class LocalCluster:
         """Stop workers and scheduler; nothing of them stays."""
         self._closing.set()
         self._keeper.join()
-        for process, _ in self._processes.values():
-            process.terminate()
-        for process, _ in self._processes.values():
-            try:
-                process.wait(timeout=2)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        self._pool.close()
         with suppress(
             Exception
         ):  # everything of value is on disk; a scheduler that stumbles while closing harms nobody
@@ -199,33 +188,43 @@ class LocalCluster:
     def _note_finished(self, key: str, future: Any) -> None:
         self._finished.put((key, future))
 
-    def _start_worker(self) -> None:
-        self._started += 1
-        name = f"worker-{self._started:04d}"
-        file = self._folder / f"{name}.json"
-        settings = {
-            "name": name, "scheduler": self._address, "pem": self._pem, "threads": self._threads,
-            "host": "127.0.0.1", "folder": str(self._folder), "patience_seconds": PATIENCE_SECONDS,
-            "controller": os.getpid(),
-        }  # fmt: skip
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as stream:
-            json.dump(settings, stream)
-        process = subprocess.Popen(worker_command(file), stdin=subprocess.DEVNULL)
-        self._processes[process.pid] = (process, time.monotonic())
+    def _start_scheduler(self, address: str, ports: tuple[int, int] | None, security: Any) -> Any:
+        """Start the scheduler on the first port that is free."""
+
+        async def start(port: int) -> Any:
+            return await distributed_class("Scheduler")(
+                host=address, port=port, protocol="tls://", security=security, dashboard=False
+            )
+
+        problem: Exception | None = None
+        for port in range(ports[0], ports[1] + 1) if ports else (0,):
+            try:
+                return self._sync(self._runner.loop, start, port)
+            except Exception as error:
+                problem = error
+        self._runner.stop()
+        where = f"any port from {ports[0]} to {ports[1]}" if ports else "a port"
+        raise JobError(f"The job's scheduler cannot listen on {where} of {address}: {problem}.") from problem
 
     def _keep_workers(self) -> None:
-        """Replace workers that ended; give up when new ones end as soon as they are started."""
+        """Have the pool replace workers that were lost."""
         while not self._closing.wait(0.1):
-            for number, (process, began) in list(self._processes.items()):
-                if process.poll() is None:
-                    continue
-                del self._processes[number]
-                hasty = time.monotonic() - began < HASTY_SECONDS
-                self._hasty_ends = self._hasty_ends + 1 if hasty else 0
-                sys.stderr.write(f"worker {number} ended with status {process.returncode}; another takes its place\n")
-                if self._hasty_ends < MOST_HASTY_ENDS:
-                    self._start_worker()
+            try:
+                self._pool.look_after(self.present)
+            except OSError as error:  # a shared folder that is slow or full for a while must not end all care
+                sys.stderr.write(f"workers cannot be looked after just now: {error}\n")
+                self._closing.wait(2.0)
+
+
+def local_cluster(folder: Path, workers: int, threads: int) -> Cluster:
+    """Return a cluster on this machine, listening on 127.0.0.1 only."""
+    return Cluster(folder, LocalWorkers(workers, threads))
+
+
+def cluster_of(profile: RunProfile, folder: Path, workers: int, threads: int, program: str) -> Cluster:
+    """Return the cluster that a run profile describes; a command's workers have its threads unless told otherwise."""
+    pool = pool_of(profile, workers, 0 if threads == profile.threads and not profile.is_local else threads, program)
+    return Cluster(folder, pool, address=scheduler_address(profile), ports=profile.ports)
 
 
 def _say(error: Exception) -> str:

@@ -144,6 +144,8 @@ class JobContext:
         asked = self._asked()
         deadline = time.monotonic() + (DRAIN_SECONDS[asked] if asked else 0)
         while running:
+            for text in executor.news():
+                self.message(text)
             outcome = executor.wait(POLL_SECONDS)
             if outcome is not None:
                 item, attempt = running.pop(outcome.key)

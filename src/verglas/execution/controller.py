@@ -20,8 +20,11 @@ from verglas.errors import CancelledError, JobError, VerglasError
 from verglas.execution.context import JobContext, JobPausedError
 from verglas.execution.events import StateEvent, WrittenState
 from verglas.execution.executors import Executor, InProcess
-from verglas.execution.job_folder import EventLog, JobFolder
+from verglas.execution.job_folder import EventLog, JobFolder, Resources
 from verglas.execution.liveness import BEAT_SECONDS, beat
+from verglas.execution.profile_store import BUILT_IN
+from verglas.execution.quoting import from_word
+from verglas.execution.run_profile import DEFAULT_PROFILE, PLAIN, RunProfile
 from verglas.execution.tasks import is_disk_full, peak_memory_bytes
 
 EXIT_STATUS: dict[str, int] = {"done": 0, "failed": 1, "cancelled": 4, "paused": 5, "interrupted": 6}
@@ -34,18 +37,17 @@ def exit_status(state: str, failures: int) -> int:
     return EXIT_FAILURES if state == "done" and failures else EXIT_STATUS[state]
 
 
-def controller_command(job: JobFolder) -> list[str]:
-    """Return the command that runs a job; it holds no secret."""
-    return [sys.executable, "-P", "-m", "verglas.execution.controller", str(job.path.absolute())]
-
-
 def start_detached(job: JobFolder) -> subprocess.Popen[bytes]:
-    """Start the job's controller as a session of its own, which no closed terminal ends."""
+    """Start the job's controller as a session of its own, which no closed terminal ends.
+
+    Where the run profile has the controller run elsewhere, the process returned waits for it.
+    """
     job.forget_requests()
+    profile = job.request().profile or BUILT_IN[DEFAULT_PROFILE]
+    module = "controller" if profile.manager_command.strip() == PLAIN else "manager"
+    command = [sys.executable, "-P", "-m", f"verglas.execution.{module}", str(job.path.absolute())]
     with job.log_path.open("ab") as log:
-        return subprocess.Popen(
-            controller_command(job), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def load_entry(entry: str) -> Any:
@@ -102,7 +104,8 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
         action = load_entry(request.entry)
         parameters = action.Parameters.model_validate(request.parameters)
         resources = request.resources
-        make = InProcess if in_process else _cluster_maker(job, resources.workers, resources.threads)
+        profile = request.profile or BUILT_IN[DEFAULT_PROFILE]
+        make = InProcess if in_process else _cluster_maker(job, profile, resources)
         context = JobContext(job, parameters, log, make)
         log.append(StateEvent(state="running"))
         action().run(context)
@@ -135,11 +138,11 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
     return state
 
 
-def _cluster_maker(job: JobFolder, workers: int, threads: int) -> Callable[[], Executor]:
+def _cluster_maker(job: JobFolder, profile: RunProfile, resources: Resources) -> Callable[[], Executor]:
     def make() -> Executor:
-        from verglas.execution.cluster import LocalCluster
+        from verglas.execution.cluster import cluster_of
 
-        return LocalCluster(job.path / "workers", workers, threads)
+        return cluster_of(profile, job.path / "workers", resources.workers, resources.threads, job.action)
 
     return make
 
@@ -157,7 +160,8 @@ def _say(text: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run the job in the folder named; SIGTERM and SIGINT pause it, a hang-up is ignored."""
-    job = JobFolder(Path(arguments[0]))
+    given = Path(arguments[0])
+    job = JobFolder(given if given.exists() else from_word(arguments[0]))
 
     def pause(number: int, frame: object) -> None:
         del number, frame

@@ -33,6 +33,10 @@ class Executor(Protocol):
         """
         ...
 
+    def news(self) -> list[str]:
+        """Return what people should be told about the workers since the last time."""
+        ...
+
     def close(self) -> None:
         """Stop everything."""
         ...
@@ -55,6 +59,10 @@ class InProcess:
         """Run the next item now."""
         del seconds
         return run_task(*self._queue.popleft()) if self._queue else None
+
+    def news(self) -> list[str]:
+        """Say nothing: there are no workers."""
+        return []
 
     def close(self) -> None:
         """Forget what is queued."""

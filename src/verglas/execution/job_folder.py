@@ -16,6 +16,7 @@ from verglas.errors import FormatError, JobError
 from verglas.execution import durable
 from verglas.execution.events import Event, FailureEvent, ProgressEvent, ResultEvent, State, StateEvent, parse_event
 from verglas.execution.liveness import ProcessRecord, beat
+from verglas.execution.run_profile import DEFAULT_PROFILE, RunProfile
 
 FORMAT = 1
 _NAME = re.compile(r"(\d{6,})-([a-z0-9][a-z0-9-]*)")
@@ -32,7 +33,7 @@ class Resources(BaseModel):
     workers: int = 1
     device: str = "cpu"
     memory_bytes: int | None = None
-    profile: str = "Default Local"
+    profile: str = DEFAULT_PROFILE
 
 
 class StatedEstimate(BaseModel):
@@ -67,6 +68,8 @@ class Request(BaseModel):
     project: ProjectReference
     seed: int = 0
     resources: Resources = Field(default_factory=Resources)
+    profile: RunProfile | None = None
+    """The run profile as it was when the job was made, so that its controller needs no file of the user's."""
     estimate: StatedEstimate | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     created: str

@@ -13,6 +13,7 @@ import psutil
 
 from verglas.errors import DeviceError, InputError, ResourceError
 from verglas.execution.job_folder import Resources, StatedEstimate
+from verglas.execution.run_profile import RunProfile
 
 CGROUP = Path("/sys/fs/cgroup")
 KEEP_FREE = 0.05
@@ -190,13 +191,62 @@ def plan(
             f"{workers} worker(s) need {gigabytes(CONTROLLER_BYTES + workers * each)} of memory, and "
             f"{gigabytes(machine.memory_bytes)} are free: {remedy}."
         )
+    check_disk(estimate, folder)
+    return _planned(estimate, workers, threads, max(1, min(machine.cores, workers * threads)))
+
+
+def plan_elsewhere(
+    estimate: Estimate, profile: RunProfile, folder: Path, *, threads: int | None = None, workers: int | None = None
+) -> Plan:
+    """State what a job will take on the workers of a run profile, of which there are no more than tasks.
+
+    Parameters
+    ----------
+    estimate
+        What the action says.
+    profile
+        Where it will run.
+    folder
+        Where the project lies: its disk must hold the results.
+    threads, workers
+        What the user asked for, instead of what the profile says.
+
+    Raises
+    ------
+    ResourceError
+        The profile's memory of a worker, or the disk, does not suffice.
+    """
+    each = WORKER_BYTES + estimate.memory_bytes
+    if profile.worker_memory_bytes is not None and each > profile.worker_memory_bytes:
+        raise ResourceError(
+            f"A worker needs {gigabytes(each)} of memory, and run profile {profile.name!r} gives it "
+            f"{gigabytes(profile.worker_memory_bytes)}: ask for more in its commands and its memory."
+        )
+    check_disk(estimate, folder)
+    threads = threads or profile.threads
+    workers = max(1, min(workers or profile.workers, estimate.tasks))
+    return _planned(estimate, workers, threads, workers * threads)
+
+
+def check_disk(estimate: Estimate, folder: Path) -> None:
+    """Make sure that the results fit on the disk.
+
+    Raises
+    ------
+    ResourceError
+        They do not.
+    """
     free = shutil.disk_usage(folder).free
     if estimate.disk_bytes > free:
         raise ResourceError(
             f"The results need {gigabytes(estimate.disk_bytes)}, and the disk of {folder} has {gigabytes(free)} free: "
             f"free {gigabytes(estimate.disk_bytes - free)} more, or choose fewer inputs."
         )
-    busy = max(1, min(machine.cores, workers * threads))
+
+
+def _planned(estimate: Estimate, workers: int, threads: int, busy: int) -> Plan:
+    """Return a plan; ``busy`` cores work at a time."""
+    each = WORKER_BYTES + estimate.memory_bytes
     return Plan(
         Resources(threads=threads, workers=workers, memory_bytes=CONTROLLER_BYTES + workers * each),
         StatedEstimate(

@@ -15,6 +15,8 @@ from typing import Any
 from verglas.errors import CancelledError
 
 POLL_SECONDS = 0.25
+THREADS_VARIABLE = "VERGLAS_WORKER_THREADS"
+"""Environment variable: the threads of this worker, where a run profile gives its commands different numbers."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -94,6 +96,7 @@ def peak_memory_bytes() -> int:
 def run_task(function: Callable[[Any, Task], Any], item: Any, key: str, task: Task) -> Outcome:
     """Run one item and catch what it raises, so that a failure is data and comes back with its worker's name."""
     value, error, details, stopped, full = None, None, "", False, False
+    task.threads = int(os.environ.get(THREADS_VARIABLE, task.threads))
     if task.cancelled():
         stopped = True
     else:

@@ -1,4 +1,4 @@
-"""Fused loops over movie frames: correction, half-precision transforms, shifted sums, terms of the alignment."""
+"""Fused loops over movie frames: correction, decimation, shifted sums of low frequencies, terms of the alignment."""
 
 from __future__ import annotations
 
@@ -7,39 +7,6 @@ from typing import Any
 import numpy as np
 
 from verglas.kernels.compile import cpu_kernel
-
-# A float16 has its exponent offset by 15 where a float32 has 127; the difference, shifted to a float32's exponent.
-REBIAS = np.uint32(112 << 23)
-SMALLEST_NORMAL = np.uint32(113 << 23)
-TOO_LARGE = np.uint32(143 << 23)
-LARGEST_HALF = np.uint32(0x7BFF)
-SIGN = np.uint32(0x8000)
-MAGNITUDE = np.uint32(0x7FFF)
-SIXTEEN = np.uint32(16)
-THIRTEEN = np.uint32(13)
-ONE = np.uint32(1)
-ROUND = np.uint32(0xFFF)
-ALL_BUT_SIGN = np.uint32(0x7FFFFFFF)
-
-
-@cpu_kernel(inline=True)
-def half_from_float(value: Any) -> Any:
-    """Round a float32 to the 16 bits of a float16: ties to even, subnormals to zero, too large ones to the largest."""
-    bits = np.float32(value).view(np.uint32)
-    rest = bits & ALL_BUT_SIGN
-    rest = rest + ROUND + ((rest >> THIRTEEN) & ONE)
-    half = (rest - REBIAS) >> THIRTEEN
-    half = half if rest >= SMALLEST_NORMAL else np.uint32(0)
-    half = half if rest < TOO_LARGE else LARGEST_HALF
-    return np.uint16(half | ((bits >> SIXTEEN) & SIGN))
-
-
-@cpu_kernel(inline=True)
-def float_from_half(half: Any) -> Any:
-    """Return the float32 of a float16's bits; zero comes back as 6e-5, below its neighbours' rounding."""
-    bits = np.uint32(half)
-    rest = ((bits & MAGNITUDE) << THIRTEEN) + REBIAS
-    return np.uint32(rest | ((bits & SIGN) << SIXTEEN)).view(np.float32)
 
 
 @cpu_kernel(fastmath=True)
@@ -97,152 +64,115 @@ def frame_moments(raw: Any, dark: Any, gain: Any) -> Any:
     return mean + pivot, np.sqrt(max(variance, 0.0))
 
 
-@cpu_kernel()
-def correct_rows(raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, source_y: Any, source_x: Any, out: Any) -> Any:
-    """Fill a block of rows of the padded frame with ``(raw - dark) * gain - mean``; return how many outliers it held.
+@cpu_kernel(inline=True)
+def correct_span(
+    raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, y: Any, first: Any, count: Any, out: Any, place: Any
+) -> Any:
+    """Fill ``out[place : place + count]`` with ``(raw - dark) * gain - mean`` of a row's pixels from ``first`` on.
 
     A value further than ``limit`` from the mean (or not a number) becomes the mean, here zero, and so does a defect: a
-    pixel whose gain is 0. Defects do not count as outliers.
+    pixel whose gain is 0. Defects do not count as outliers, whose number is returned.
+    """
+    has_dark = dark.shape[0] > 0
+    has_gain = gain.shape[0] > 0
+    values = raw[y, first : first + count]
+    o = out[place : place + count]
+    if has_gain and has_dark:
+        d, g = dark[y, first : first + count], gain[y, first : first + count]
+        for i in range(count):
+            value = (np.float32(values[i]) - d[i]) * g[i] - mean
+            o[i] = value if g[i] != 0 else np.float32(0)
+    elif has_gain:
+        g = gain[y, first : first + count]
+        for i in range(count):
+            value = np.float32(values[i]) * g[i] - mean
+            o[i] = value if g[i] != 0 else np.float32(0)
+    elif has_dark:
+        d = dark[y, first : first + count]
+        for i in range(count):
+            o[i] = np.float32(values[i]) - d[i] - mean
+    else:
+        for i in range(count):
+            o[i] = np.float32(values[i]) - mean
+    outliers = np.int32(0)
+    for i in range(count):
+        good = abs(o[i]) <= limit
+        outliers += np.int32(0) if good else np.int32(1)
+        o[i] = o[i] if good else np.float32(0)
+    return outliers
+
+
+@cpu_kernel()
+def correct_line(raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, y: Any, line: Any) -> Any:
+    """Fill ``line`` with a whole corrected row; return how many outliers it held."""
+    return correct_span(raw, dark, gain, mean, limit, y, 0, raw.shape[1], line, 0)
+
+
+@cpu_kernel()
+def add_scaled(line: Any, factor: Any, total: Any) -> None:
+    """Add ``factor * line`` to ``total``."""
+    for x in range(total.shape[0]):
+        total[x] += factor * line[x]
+
+
+@cpu_kernel()
+def add_decimated(line: Any, factor: Any, out: Any) -> None:
+    """Add a line, filtered by a triangle and taken at every ``factor``-th pixel, to ``out``; the line is periodic."""
+    size = out.shape[0] * factor
+    for x in range(out.shape[0]):
+        value = np.float32(0)
+        for j in range(1 - factor, factor):
+            place = x * factor + j
+            value += np.float32(factor - abs(j)) * line[place if place >= 0 else place + size]
+        out[x] += value / np.float32(factor)
+
+
+@cpu_kernel()
+def decimate_frame(
+    raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, source_y: Any, source_x: Any, factor: Any, out: Any
+) -> Any:
+    """Correct a frame, filter it by a triangle along both axes and keep every ``factor``-th pixel.
 
     Parameters
     ----------
     raw, dark, gain
         As for `frame_moments`.
     mean, limit
-        float32 mean of the corrected frame, and the largest deviation that is believed.
-    source_y
-        Row of the frame for each row of the block.
-    source_x
-        Column of the frame for each column of the block; the first ``raw.shape[1]`` are 0, 1, 2 ...
+        float32 mean of the corrected frame, taken off, and the largest deviation that is believed.
+    source_y, source_x
+        Row and column of the frame for each one of the padded frame; its first ``raw.shape`` ones are the frame's own.
+    factor
+        Of the decimation; the padded frame is a whole multiple of it.
     out
-        float32 block ``[len(source_y), len(source_x)]``.
+        float32 ``[y, x]``, filled; its pixels are sums, so its transform has the frame's scale. Pixel (0, 0) lies on
+        the frame's, and the padded frame is taken as periodic.
+
+    Returns
+    -------
+    int
+        Number of outliers, pixels further than ``limit`` from the mean, which became the mean.
     """
-    nx = raw.shape[1]
-    has_dark = dark.shape[0] > 0
-    has_gain = gain.shape[0] > 0
+    ny, nx = raw.shape
+    line = np.empty(source_x.shape[0], np.float32)
+    here = np.zeros(source_x.shape[0], np.float32)
+    below = np.zeros(source_x.shape[0], np.float32)
+    out[:] = np.float32(0)
     outliers = 0
-    for block_y in range(source_y.shape[0]):
-        y = source_y[block_y]
-        if has_gain and has_dark:
-            for x in range(nx):
-                value = (np.float32(raw[y, x]) - dark[y, x]) * gain[y, x] - mean
-                out[block_y, x] = value if gain[y, x] != 0 else np.float32(0)
-        elif has_gain:
-            for x in range(nx):
-                value = np.float32(raw[y, x]) * gain[y, x] - mean
-                out[block_y, x] = value if gain[y, x] != 0 else np.float32(0)
-        elif has_dark:
-            for x in range(nx):
-                out[block_y, x] = np.float32(raw[y, x]) - dark[y, x] - mean
-        else:
-            for x in range(nx):
-                out[block_y, x] = np.float32(raw[y, x]) - mean
-        for x in range(nx):
-            good = abs(out[block_y, x]) <= limit
-            outliers += 0 if good else 1
-            out[block_y, x] = out[block_y, x] if good else np.float32(0)
+    for row in range(source_y.shape[0]):
+        found = correct_line(raw, dark, gain, mean, limit, source_y[row], line)
+        outliers += found if row < ny else 0
         for x in range(nx, source_x.shape[0]):
-            out[block_y, x] = out[block_y, source_x[x]]
+            line[x] = line[source_x[x]]
+        j = row % factor
+        add_scaled(line, np.float32(factor - j) / np.float32(factor), here)
+        if j:
+            add_scaled(line, np.float32(j) / np.float32(factor), below)
+        if j == factor - 1:
+            add_decimated(here, factor, out[row // factor])
+            here, below = below, here
+            below[:] = np.float32(0)
+    add_decimated(here, factor, out[0])
     return outliers
-
-
-@cpu_kernel()
-def store_transform(transform: Any, source_rows: Any, scale: Any, real: Any, imaginary: Any) -> None:
-    """Store a frame's transform, scaled, as planar float16 bits.
-
-    Parameters
-    ----------
-    transform
-        complex64 ``[ky, kx]``.
-    source_rows
-        Row of ``transform`` for each stored row (a Fourier crop leaves some out); -1 stores zeros.
-    scale
-        float32 factor that brings values to order one.
-    real, imaginary
-        uint16 ``[stored ky, stored kx]``; columns beyond the stored ones are left out.
-    """
-    for y in range(source_rows.shape[0]):
-        row = source_rows[y]
-        if row < 0:
-            for x in range(real.shape[1]):
-                real[y, x] = np.uint16(0)
-                imaginary[y, x] = np.uint16(0)
-        else:
-            for x in range(real.shape[1]):
-                value = transform[row, x]
-                real[y, x] = half_from_float(value.real * scale)
-                imaginary[y, x] = half_from_float(value.imag * scale)
-
-
-@cpu_kernel()
-def add_shifted_rows(
-    real: Any,
-    imaginary: Any,
-    ramp_x: Any,
-    ramp_y: Any,
-    first_weight: Any,
-    step_weight: Any,
-    table_scale: Any,
-    frequency_y: Any,
-    frequency_x: Any,
-    first_row: Any,
-    total: Any,
-) -> None:
-    """Add frames, each shifted and weighted for its dose, to rows of the sum's transform.
-
-    Frame ``i`` of the block gets the weight ``first * step**i``, both read from tables over spatial frequency.
-
-    Parameters
-    ----------
-    real, imaginary
-        uint16 ``[frame, ky, kx]``: stored transforms, float16 bits.
-    ramp_x, ramp_y
-        float32 ``[frame, 2, kx]`` and ``[frame, 2, ky]``: cosine and sine of the shift's phase; the frame's scale is
-        contained in ``ramp_y``, zero for a frame that is left out.
-    first_weight, step_weight
-        float32 tables over frequency: weight of the block's first frame, and the factor from frame to frame.
-    table_scale
-        Table entries per unit of frequency.
-    frequency_y, frequency_x
-        float32 frequency of each row and column, in the table's unit.
-    first_row
-        First row of ``total`` to work on; ``total`` is the block of rows itself.
-    total
-        complex64 ``[rows, kx]``, added to.
-    """
-    frames, _, columns = real.shape
-    weight = np.empty(columns, np.float32)
-    step = np.empty(columns, np.float32)
-    sum_re = np.empty(columns, np.float32)
-    sum_im = np.empty(columns, np.float32)
-    last = first_weight.shape[0] - 2
-    for block_y in range(total.shape[0]):
-        y = first_row + block_y
-        for x in range(columns):
-            place = np.sqrt(frequency_y[y] * frequency_y[y] + frequency_x[x] * frequency_x[x]) * table_scale
-            entry = min(np.int32(place), last)
-            part = place - np.float32(entry)
-            weight[x] = first_weight[entry] + part * (first_weight[entry + 1] - first_weight[entry])
-            step[x] = step_weight[entry] + part * (step_weight[entry + 1] - step_weight[entry])
-            sum_re[x] = total[block_y, x].real
-            sum_im[x] = total[block_y, x].imag
-        for i in range(frames):
-            row_re = ramp_y[i, 0, y]
-            row_im = ramp_y[i, 1, y]
-            if row_re == 0 and row_im == 0:
-                for x in range(columns):
-                    weight[x] *= step[x]
-                continue
-            for x in range(columns):
-                phase_re = ramp_x[i, 0, x] * row_re - ramp_x[i, 1, x] * row_im
-                phase_im = ramp_x[i, 0, x] * row_im + ramp_x[i, 1, x] * row_re
-                value_re = float_from_half(real[i, y, x])
-                value_im = float_from_half(imaginary[i, y, x])
-                sum_re[x] += weight[x] * (value_re * phase_re - value_im * phase_im)
-                sum_im[x] += weight[x] * (value_re * phase_im + value_im * phase_re)
-                weight[x] *= step[x]
-        for x in range(columns):
-            total[block_y, x] = complex(sum_re[x], sum_im[x])
 
 
 @cpu_kernel()
@@ -256,7 +186,8 @@ def shifted_total_rows(
     real, imaginary
         float32 ``[frame, ky, kx]``.
     ramp_x, ramp_y
-        As for `add_shifted_rows`.
+        float32 ``[frame, 2, kx]`` and ``[frame, 2, ky]``: cosine and sine of the shift's phase; a factor for each
+        frame is contained in ``ramp_y``, zero for a frame that is left out.
     first_row, last_row
         The rows to fill.
     total_re, total_im
@@ -447,19 +378,15 @@ def warm() -> None:
     none = np.zeros((0, 0), np.float32)
     plane = np.ones((4, 4), np.float32)
     index = np.arange(4)
-    block = np.zeros((4, 4), np.float32)
+    block = np.zeros((2, 2), np.float32)
     for kind in (np.uint8, np.int16, np.uint16, np.float32):
         raw = np.ones((4, 4), kind)
         frame_moments(raw[::2], none[::2], plane[::2])
         frame_moments(raw, none, plane)
-        correct_rows(raw, none, plane, np.float32(0), np.float32(1), index, index, block)
+        decimate_frame(raw, none, plane, np.float32(0), np.float32(1), index, index, 2, block)
     spectrum = np.ones((4, 3), np.complex64)
-    half = np.zeros((1, 4, 3), np.uint16)
-    store_transform(spectrum, index, np.float32(1), half[0], half[0].copy())
     ramp_x, ramp_y = np.ones((1, 2, 3), np.float32), np.ones((1, 2, 4), np.float32)
-    table = np.ones(4, np.float32)
     column, row = np.zeros(3, np.float32), np.zeros(4, np.float32)
-    add_shifted_rows(half, half, ramp_x, ramp_y, table, table, np.float32(1), row, column, 0, spectrum)
     frames = np.ones((1, 4, 3), np.float32)
     total = np.zeros((4, 3), np.float32)
     shifted_total_rows(frames, frames, ramp_x, ramp_y, 0, 4, total, total.copy())

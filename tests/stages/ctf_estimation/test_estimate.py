@@ -43,6 +43,13 @@ def test_small_defocus_is_not_taken_for_background():
     assert found.values.mean_A == pytest.approx(3500, abs=100)
 
 
+def test_small_defocus_of_weak_rings_beats_narrow_rings_of_noise():
+    """Two wide rings, most of whose power looks like background, win against many narrow ones that fit noise."""
+    settings = SearchSettings(min_defocus_A=3000)
+    image = ringed_noise(3700, 3100, 60, snr=0.16, b_A2=115, pixel=1.3, seed=11)
+    assert estimate_ctf(image, 1.3, settings=settings).values.mean_A == pytest.approx(3400, abs=250)
+
+
 def test_large_astigmatism_is_found():
     found = estimate_ctf(ringed_noise(15500, 14500, -35, snr=1.0, seed=4), 1.2)
     assert found.defocus_u_A == pytest.approx(15500, abs=80)

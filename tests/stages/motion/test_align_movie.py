@@ -62,17 +62,17 @@ def test_the_sum_looks_like_the_specimen(rng):
 
 
 def test_threads_and_memory_do_not_change_the_answer(rng):
-    movie = make_movie(rng, contrast=0.2, frames=8, shape=(360, 300))
+    movie = make_movie(rng, contrast=0.2, frames=8, shape=(360, 300), dtype=np.float32)
     one = align(movie, threads=1)
     two = align(movie, threads=2)
     assert (one.shifts_A == two.shifts_A).all()
     assert (one.sum == two.sum).all()
     whole = one.estimate
     assert whole.passes == 1
-    little = align(movie, threads=1, memory_bytes=whole.memory_bytes - 4 * 360 * 151 * 4)
+    little = align(movie, threads=1, memory_bytes=whole.memory_bytes - 2 * 360 * 300 * 4)
     assert little.estimate.passes == 2
     assert (little.shifts_A == one.shifts_A).all()
-    np.testing.assert_allclose(little.sum, one.sum, atol=2e-5)
+    assert (little.sum == one.sum).all()
     with pytest.raises(ResourceError, match="needs at least"):
         align(movie, memory_bytes=100_000_000)
 

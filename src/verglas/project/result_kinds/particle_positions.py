@@ -19,8 +19,13 @@ PARTICLE_POSITIONS = ResultKind(
     product_kind="positions",
     product_name=lambda image: f"{image}_positions",
     file_stem=lambda image, earlier: f"{image['name']}_COOS_{image['id']}_{earlier}",
-    folders={"positions": "Assets/ParticlePosition", "diagnostic": "Assets/ParticlePosition"},
+    folders={
+        "positions": "Assets/ParticlePosition",
+        "diagnostic": "Assets/ParticlePosition",
+        "candidates": "Assets/ParticlePosition",
+    },
     product_columns=_positions,
     parent_column="image",
     active_column="picking",
+    endings={"candidates": "_candidates"},
 )

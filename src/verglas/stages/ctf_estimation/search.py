@@ -102,7 +102,7 @@ class Fit:
     errors
         Standard errors of mean defocus, both parts of astigmatism (A) and phase shift (radians; 0 where fixed).
     score
-        Correlation of the spectrum, its background taken off, with the fitted rings.
+        Correlation of spectrum and fitted rings after both were freed of all that is a smooth background.
     gain
         Part of the sum of squares that the rings explain.
     """
@@ -264,6 +264,7 @@ def refine(points: Points, start: CtfValues, decay: float, settings: SearchSetti
     errors = np.zeros(4)
     errors[: len(normal)] = np.sqrt(np.diag(np.linalg.pinv(normal)) * squares / len(x))
     rings = -np.cos(turns) * amplitude
+    rings -= background @ solve(background, rings)
     product = float(rings @ points.value)
     score = product / math.sqrt(max(float(rings @ rings) * total, 1e-300))
     inside = settings.min_defocus_A - 500.0 <= theta[0] <= settings.max_defocus_A + 500.0

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from verglas.errors import ResourceError
-from verglas.stages.motion.frames import ROWS_AT_ONCE
-from verglas.stages.motion.layout import Layout
+from verglas.stages.motion.layout import Layout, LowLayout
 
 INTERPRETER_BYTES = 280 * 2**20
-SECONDS_PER_PIXEL = 17e-9
-SECONDS_PER_OUTPUT_PIXEL = 60e-9
+SECONDS_PER_PIXEL = 14e-9
+SECONDS_PER_OUTPUT_PIXEL = 80e-9
+SUMS = 6
 DEFAULT_MEMORY_SHARE = 0.6
 FEWEST_FRAMES_AT_ONCE = 2
 
@@ -30,7 +30,7 @@ class Estimate:
     cpu_seconds
         CPU time, roughly.
     frames_at_once
-        How many transforms are held at a time; fewer than the movie has means that frames are read twice.
+        How many frames are held at a time; fewer than the movie has means that frames are decoded twice.
     passes
         How often each frame is decoded.
     """
@@ -44,6 +44,7 @@ class Estimate:
 
 def plan_memory(
     layout: Layout,
+    low_layout: LowLayout,
     low: tuple[int, int],
     frames: int,
     bytes_per_pixel: int,
@@ -51,14 +52,17 @@ def plan_memory(
     threads: int,
     memory_bytes: int | None,
     *,
+    sums: int = SUMS,
     half_output: bool = False,
 ) -> Estimate:
-    """Decide how many frames' transforms to hold at a time.
+    """Decide how many frames to hold at a time.
 
     Parameters
     ----------
     layout
         Sizes.
+    low_layout
+        Sizes of the decimated frames.
     low
         Shape (ky, kx) of the low frequencies that the alignment works on.
     frames
@@ -71,6 +75,8 @@ def plan_memory(
         Number of threads, each with its own buffers.
     memory_bytes
         What may be used; None takes all that holding every frame needs.
+    sums
+        Number of images that are summed in real space.
     half_output
         Whether the sum is written as float16.
 
@@ -80,30 +86,32 @@ def plan_memory(
         If not even two frames fit at a time.
     """
     frame_pixels = int(np.prod(layout.shape))
+    padded_pixels, small_pixels = int(np.prod(layout.padded)), int(np.prod(low_layout.decimated))
     ky, kx = low
-    stored_elements = layout.stored[0] * (layout.stored[1] // 2 + 1)
-    columns = max(layout.stored[1] // 2 + 1, kx)
-    raw = frame_pixels * bytes_per_pixel
-    per_thread = 2 * raw + 8 * layout.padded[0] * columns + 4 * 3 * ROWS_AT_ONCE * layout.padded[1]
-    per_thread += 4 * 8 * ky * kx
-    after = stored_elements * 8 * 2 + int(np.prod(layout.stored)) * 4 * 3
-    fixed = INTERPRETER_BYTES + references * 4 * frame_pixels + frames * ky * kx * 8
-    fixed += max(threads * per_thread + 8 * stored_elements, after)
-    per_frame = 4 * stored_elements
-    whole = fixed + frames * per_frame
-    if memory_bytes is None or whole <= memory_bytes:
-        at_once = frames
-    else:
-        at_once = int((memory_bytes - fixed) // per_frame)
+    stored_bytes = 8 * layout.stored[0] * (layout.stored[1] // 2 + 1)
+    per_frame = frame_pixels * bytes_per_pixel
+    fixed = INTERPRETER_BYTES + references * 4 * frame_pixels
+    aligning = frames * ky * kx * 8 + threads * (24 * small_pixels + 32 * ky * kx + per_frame)
+    summing = sums * 4 * frame_pixels
+    finishing = max(
+        summing + 12 * padded_pixels + stored_bytes, 2 * stored_bytes + 8 * int(np.prod(layout.stored))
+    )  # the frames have been freed by then
+
+    def needed(held: int) -> int:
+        return fixed + max(max(aligning, summing) + held * per_frame, finishing)
+
+    at_once = frames
+    if memory_bytes is not None:
+        at_once = next((held for held in range(frames, 0, -1) if needed(held) <= memory_bytes), 0)
         if at_once < min(FEWEST_FRAMES_AT_ONCE, frames):
-            least = fixed + FEWEST_FRAMES_AT_ONCE * per_frame
+            least = needed(min(FEWEST_FRAMES_AT_ONCE, frames))
             raise ResourceError(
                 f"Aligning {frames} frames of {layout.shape[1]} x {layout.shape[0]} with {threads} threads needs at "
-                f"least {least / 2**30:.1f} GiB of memory, {memory_bytes / 2**30:.1f} GiB are allowed. Allow more, "
-                "use fewer threads, or ask for a larger output pixel size."
+                f"least {least / 2**30:.1f} GiB of memory, {memory_bytes / 2**30:.1f} GiB are allowed. Allow more "
+                "or use fewer threads."
             )
     passes = 1 if at_once >= frames else 2
     output = int(np.prod(layout.output))
     disk = output * (2 if half_output else 4) + 2**20 + 4 * 1200 * 1200 + 2**19
     seconds = frames * frame_pixels * SECONDS_PER_PIXEL * passes + output * SECONDS_PER_OUTPUT_PIXEL
-    return Estimate(int(fixed + at_once * per_frame), disk, float(seconds), at_once, passes)
+    return Estimate(int(needed(at_once)), disk, float(seconds), at_once, passes)

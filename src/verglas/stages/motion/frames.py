@@ -1,20 +1,18 @@
-"""Stream a movie's frames: decode, correct, transform, and keep what alignment and sum need."""
+"""Stream a movie's frames: decode and correct them, and keep what alignment and sum need."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from verglas.errors import InputError
 from verglas.kernels import movie as kernels
-from verglas.stages.motion.layout import Layout, mirrored
+from verglas.stages.motion.layout import LowLayout, mirrored
 
-ROWS_AT_ONCE = 64
 ROWS_SAMPLED = 500
 NO_REFERENCE = np.zeros((0, 0), np.float32)
 
@@ -86,6 +84,12 @@ class Corrections:
                     f"{shape[1]} x {shape[0]}. Give the reference that belongs to this movie."
                 )
 
+    def references(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return gain and dark as the kernels take them: float32, and of shape (0, 0) where there is none."""
+        gain = NO_REFERENCE if self.gain is None else np.ascontiguousarray(self.gain, np.float32)
+        dark = NO_REFERENCE if self.dark is None else np.ascontiguousarray(self.dark, np.float32)
+        return gain, dark
+
 
 @dataclass
 class FrameStatistics:
@@ -111,98 +115,55 @@ class FrameStatistics:
         return finite
 
 
-@dataclass
-class Workspace:
-    """The buffers of one thread: a raw frame, a block of corrected rows, a half transform."""
+class FrameDecimator:
+    """Correct decoded frames and bring them to the coarse pixels on which the alignment works.
 
-    raw: np.ndarray
-    rows: np.ndarray
-    transform: np.ndarray
-
-
-@dataclass
-class FrameTransformer:
-    """Turn frames into transforms with preallocated buffers, one set a thread.
-
-    Attributes
+    Parameters
     ----------
-    source
-        The movie.
     layout
-        Its sizes.
+        Sizes of the decimated frames.
     corrections
         Detector corrections.
-    columns
-        How many columns of the transforms are needed.
+
+    Raises
+    ------
+    InputError
+        If a reference does not fit the frames.
     """
 
-    source: FrameSource
-    layout: Layout
-    corrections: Corrections
-    columns: int
-    _local: threading.local = field(default_factory=threading.local, repr=False)
+    def __init__(self, layout: LowLayout, corrections: Corrections) -> None:
+        corrections.check(layout.shape)
+        self.layout, self.corrections = layout, corrections
+        self._gain, self._dark = corrections.references()
+        self._source_y = mirrored(layout.shape[0], layout.padded[0])
+        self._source_x = mirrored(layout.shape[1], layout.padded[1])
 
-    def __post_init__(self) -> None:
-        self.corrections.check(self.layout.shape)
-        self._source_y = mirrored(self.layout.shape[0], self.layout.padded[0])
-        self._source_x = mirrored(self.layout.shape[1], self.layout.padded[1])
-        gain, dark = self.corrections.gain, self.corrections.dark
-        self._gain = NO_REFERENCE if gain is None else np.ascontiguousarray(gain, np.float32)
-        self._dark = NO_REFERENCE if dark is None else np.ascontiguousarray(dark, np.float32)
-
-    def _workspace(self) -> Workspace:
-        if not hasattr(self._local, "workspace"):
-            padded_y, padded_x = self.layout.padded
-            self._local.workspace = Workspace(
-                np.empty(self.layout.shape, self.source.dtype),
-                np.empty((ROWS_AT_ONCE, padded_x), np.float32),
-                np.empty((padded_y, self.columns), np.complex64),
-            )
-        workspace: Workspace = self._local.workspace
-        return workspace
-
-    def transform(self, index: int) -> tuple[np.ndarray, float, float, int]:
-        """Decode, correct and transform one frame.
+    def decimate(self, raw: np.ndarray) -> tuple[np.ndarray, float, float, int]:
+        """Correct and decimate one frame.
 
         Parameters
         ----------
-        index
-            Which frame.
+        raw
+            Frame ``[y, x]`` as it was decoded.
 
         Returns
         -------
-        transform : ndarray, complex64 ``[ky, columns]``
-            Without normalisation, in this thread's buffer: the next call overwrites it. Zeros for a frame that is
-            constant or not finite.
+        small : ndarray, float32
+            Of the shape ``layout.decimated``, mean near zero; zeros for a frame that is constant or not finite.
         mean, sd, outliers
             Of the corrected frame; mean and standard deviation from rows spread over it.
         """
-        import scipy.fft
-
-        space = self._workspace()
-        raw = self.source.read_frame(index, space.raw)
+        small = np.zeros(self.layout.decimated, np.float32)
         rows = max(1, self.layout.shape[0] // ROWS_SAMPLED)
         mean, sd = kernels.frame_moments(raw[::rows], self._dark[::rows], self._gain[::rows])
         if not (np.isfinite(mean) and np.isfinite(sd)) or sd == 0:
-            space.transform[...] = 0
-            return space.transform, float(mean), float(sd), 0
-        outliers = self._transform_rows(raw, float(mean), float(sd), space)
-        scipy.fft.fft(space.transform, axis=0, overwrite_x=True)
-        return space.transform, float(mean), float(sd), outliers
-
-    def _transform_rows(self, raw: np.ndarray, mean: float, sd: float, space: Workspace) -> int:
-        import scipy.fft
-
-        outliers = 0
+            return small, float(mean), float(sd), 0
         limit = np.float32(self.corrections.outlier_sigmas * sd)
-        for first in range(0, self.layout.padded[0], ROWS_AT_ONCE):
-            source_y = self._source_y[first : first + ROWS_AT_ONCE]
-            rows = space.rows[: len(source_y)]
-            outliers += kernels.correct_rows(
-                raw, self._dark, self._gain, np.float32(mean), limit, source_y, self._source_x, rows
-            )
-            space.transform[first : first + len(source_y)] = scipy.fft.rfft(rows, axis=1)[:, : self.columns]
-        return outliers
+        outliers = kernels.decimate_frame(
+            raw, self._dark, self._gain, np.float32(mean), limit,
+            self._source_y, self._source_x, self.layout.factor, small,
+        )  # fmt: skip
+        return small, float(mean), float(sd), int(outliers)
 
 
 def run_frames(threads: int, work: Callable[[int], Any], frames: Iterable[int]) -> list[Any]:

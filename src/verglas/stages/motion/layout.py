@@ -12,6 +12,8 @@ from verglas.signal.fourier import smooth_size
 LARGEST_PADDING = 1.03
 LARGEST_STRETCH = 2e-3
 NEGLIGIBLE_STRETCH = 5e-5
+LARGEST_FACTOR = 16
+CLEARANCE = 1.1
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,6 @@ class Layout:
     output_pixel_size_A: float
 
     @property
-    def extent_A(self) -> tuple[float, float]:
-        """Edge lengths of the padded frame in A; frequencies are multiples of their inverse."""
-        return self.padded[0] * self.pixel_size_A, self.padded[1] * self.pixel_size_A
-
-    @property
     def is_cropped(self) -> bool:
         """Whether the output has larger pixels than the frames."""
         return self.stored != self.padded
@@ -56,9 +53,58 @@ class Layout:
     def frequencies(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the frequencies in 1/A of stored rows and columns, float64."""
         rows, columns = self.stored
-        y = np.fft.fftfreq(rows, 1 / rows) / self.extent_A[0]
-        x = np.arange(columns // 2 + 1) / self.extent_A[1]
+        y = np.fft.fftfreq(rows, 1 / rows) / (self.padded[0] * self.pixel_size_A)
+        x = np.arange(columns // 2 + 1) / (self.padded[1] * self.pixel_size_A)
         return y, x
+
+
+@dataclass(frozen=True)
+class LowLayout:
+    """Sizes of the decimated frames on which the alignment works; all pairs are ``(y, x)``.
+
+    Attributes
+    ----------
+    shape
+        Frame as it lies in the file, in pixels.
+    factor
+        Pixels of the frame for each decimated one, along each axis.
+    decimated
+        Decimated frame, its margin included.
+    pixel_size_A
+        Pixel size of the frame in A.
+    """
+
+    shape: tuple[int, int]
+    factor: int
+    decimated: tuple[int, int]
+    pixel_size_A: float
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Frame with the margin that makes its decimated transform fast, in pixels."""
+        return self.decimated[0] * self.factor, self.decimated[1] * self.factor
+
+    @property
+    def extent_A(self) -> tuple[float, float]:
+        """Edge lengths of the padded frame in A; frequencies are multiples of their inverse."""
+        return self.padded[0] * self.pixel_size_A, self.padded[1] * self.pixel_size_A
+
+
+def plan_low_layout(shape: tuple[int, int], pixel_size_A: float, highest_per_A: float) -> LowLayout:
+    """Choose the decimation that keeps frequencies up to a highest one clear of aliases.
+
+    Parameters
+    ----------
+    shape
+        Frame ``(y, x)`` in pixels.
+    pixel_size_A
+        Its pixel size in A.
+    highest_per_A
+        Highest frequency that is needed, 1/A.
+    """
+    factor = max(1, min(LARGEST_FACTOR, int(0.5 / (CLEARANCE * highest_per_A * pixel_size_A))))
+    decimated = (smooth_size(-(-shape[0] // factor)), smooth_size(-(-shape[1] // factor)))
+    return LowLayout(shape, factor, decimated, pixel_size_A)
 
 
 def stored_rows(padded: int, stored: int) -> np.ndarray:

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
-from verglas.stages.motion.layout import Layout
+from verglas.stages.motion.layout import LowLayout, plan_low_layout
 
 SMALLEST_WEIGHT = 0.01
 
 
-def low_frequency_reach(layout: Layout, b_factor_A2: float) -> tuple[int, int]:
+def highest_frequency(b_factor_A2: float) -> float:
+    """Return the highest frequency in 1/A whose weight in the alignment matters."""
+    return float(np.sqrt(-4.0 * np.log(SMALLEST_WEIGHT) / b_factor_A2))
+
+
+def low_layout(shape: tuple[int, int], pixel_size_A: float, b_factor_A2: float) -> LowLayout:
+    """Return the sizes of the decimated frames for an alignment with a B-factor."""
+    return plan_low_layout(shape, pixel_size_A, highest_frequency(b_factor_A2))
+
+
+def low_frequency_reach(layout: LowLayout, b_factor_A2: float) -> tuple[int, int]:
     """Return the highest order (ky, kx) of the transforms whose weight in the alignment matters."""
-    limit_per_A = float(np.sqrt(-4.0 * np.log(SMALLEST_WEIGHT) / b_factor_A2))
+    limit_per_A = highest_frequency(b_factor_A2)
     reach_y, reach_x = (
-        min(int(np.ceil(limit_per_A * extent)), stored // 2 - 1)
-        for extent, stored in zip(layout.extent_A, layout.stored)
+        min(int(np.ceil(limit_per_A * extent)), size // 2 - 1)
+        for extent, size in zip(layout.extent_A, layout.decimated)
     )
     return reach_y, reach_x
+
+
+def triangle_response(order: np.ndarray, size: int, factor: int) -> np.ndarray:
+    """Return what decimation leaves of each order of a padded axis of ``size`` pixels."""
+    return np.asarray((np.sinc(order * factor / size) / np.sinc(order / size)) ** 2)
 
 
 class LowFrequencies:
@@ -34,15 +49,17 @@ class LowFrequencies:
         Half-width of the cross of frequencies beside the axes that is left out; None leaves out the origin alone.
     """
 
-    def __init__(self, layout: Layout, frames: int, b_factor_A2: float, cross_half_width: int | None) -> None:
+    def __init__(self, layout: LowLayout, frames: int, b_factor_A2: float, cross_half_width: int | None) -> None:
         extent_y, extent_x = layout.extent_A
         reach_y, reach_x = low_frequency_reach(layout, b_factor_A2)
         order_y = np.concatenate([np.arange(reach_y + 1), np.arange(-reach_y, 0)])
         order_x = np.arange(reach_x + 1)
-        self.rows = order_y % layout.padded[0]
+        self.rows = order_y % layout.decimated[0]
         self.order_y, self.order_x = order_y, order_x
         self.frequency_y, self.frequency_x = order_y / extent_y, order_x / extent_x
         self.extent_A = layout.extent_A
+        undo_y = 1.0 / triangle_response(order_y, layout.padded[0], layout.factor)
+        self._undo = undo_y[:, None] / triangle_response(order_x, layout.padded[1], layout.factor)[None, :]
         self.real = np.zeros((frames, len(order_y), len(order_x)), np.float32)
         self.imaginary = np.zeros_like(self.real)
         squared = self.frequency_y[:, None] ** 2 + self.frequency_x[None, :] ** 2
@@ -55,16 +72,13 @@ class LowFrequencies:
             weight[:, : cross_half_width + 1] = 0.0
         self.weight = weight.astype(np.float32)
 
-    @property
-    def columns(self) -> int:
-        """Number of columns of the frames' transforms that are needed."""
-        return len(self.order_x)
+    def keep(self, frame: int, small: np.ndarray, scale: float) -> None:
+        """Keep the low frequencies of a decimated frame, times ``scale``."""
+        import scipy.fft
 
-    def keep(self, frame: int, transform: np.ndarray, scale: float) -> None:
-        """Copy a frame's low frequencies out of its whole transform ``[ky, kx]``, times ``scale``."""
-        low = transform[self.rows, : self.columns]
-        np.multiply(low.real, np.float32(scale), out=self.real[frame])
-        np.multiply(low.imag, np.float32(scale), out=self.imaginary[frame])
+        low = scipy.fft.rfft2(small)[self.rows, : len(self.order_x)]
+        low *= (scale * self._undo).astype(np.float32)
+        self.real[frame], self.imaginary[frame] = low.real, low.imag
 
 
 def phase_ramps(

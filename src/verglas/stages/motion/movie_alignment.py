@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from verglas.errors import FormatError, InputError
-from verglas.kernels import movie as kernels
 from verglas.microscopy.dose import frame_doses
 from verglas.stages.motion.alignment import Alignment, AlignmentSettings, align
 from verglas.stages.motion.budget import Estimate, plan_memory
-from verglas.stages.motion.frames import Corrections, FrameSource, FrameStatistics, FrameTransformer, run_frames
+from verglas.stages.motion.frames import Corrections, FrameDecimator, FrameSource, FrameStatistics, run_frames
 from verglas.stages.motion.layout import Layout, plan_layout
-from verglas.stages.motion.low_frequencies import LowFrequencies, low_frequency_reach
+from verglas.stages.motion.low_frequencies import LowFrequencies, low_frequency_reach, low_layout
 from verglas.stages.motion.pictures import amplitude_spectrum, scaled_copy
-from verglas.stages.motion.summation import Summation, dose_weights
+from verglas.stages.motion.summation import Summation, dose_weights, image_of, uniform_field
 
 
 @dataclass(frozen=True)
@@ -154,9 +153,10 @@ def estimate(
 def _plan(
     source: FrameSource, layout: Layout, settings: AlignmentSettings, references: int, threads: int, memory: int | None
 ) -> Estimate:
-    reach_y, reach_x = low_frequency_reach(layout, settings.b_factor_A2)
+    low = low_layout(layout.shape, layout.pixel_size_A, settings.b_factor_A2)
+    reach_y, reach_x = low_frequency_reach(low, settings.b_factor_A2)
     return plan_memory(
-        layout, (2 * reach_y + 1, reach_x + 1), source.n_frames, source.dtype.itemsize, references, threads, memory
+        layout, low, (2 * reach_y + 1, reach_x + 1), source.n_frames, source.dtype.itemsize, references, threads, memory
     )
 
 
@@ -195,10 +195,10 @@ def align_movie(
     threads
         Number of threads; the result does not depend on it.
     memory_bytes
-        Memory that may be used; None takes what holding every frame's transform needs. With less, frames are decoded
+        Memory that may be used; None takes what holding every frame needs. With less, frames are decoded
         twice.
     progress
-        Called after each frame that was transformed; it may raise to stop the work.
+        Called after each frame that was decoded; it may raise to stop the work.
 
     Returns
     -------
@@ -250,13 +250,16 @@ def align_movie(
         dose_per_frame_e_per_A2=dose_per_frame_e_per_A2, pre_exposure_e_per_A2=sums.pre_exposure_e_per_A2,
         voltage_kV=sums.voltage_kV, dose_filter=sums.dose_filter, restore_noise_power=sums.restore_noise_power,
     )  # fmt: skip
-    total = Summation(layout, found.shifts_A, np.where(summed, 1.0 / reader.scales(), 0.0), weights)
+    total = Summation(layout, uniform_field(layout, found.shifts_A), weights, reader.corrections, reader.statistics)
     reader.add_to(total)
-    image = total.image(threads)
+    reader.forget_frames()
+    transform = total.transform(threads)
+    del total
+    image = image_of(transform, layout, threads)
     doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
     return AlignedMovie(
-        image, layout.output_pixel_size_A, found.shifts_A, doses, amplitude_spectrum(total.total, layout.stored),
-        scaled_copy(total.total, layout.stored, layout.output), summed, reader.statistics, found, plan,
+        image, layout.output_pixel_size_A, found.shifts_A, doses, amplitude_spectrum(transform, layout.stored),
+        scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, plan,
     )  # fmt: skip
 
 
@@ -274,66 +277,56 @@ class MovieReading:
         progress: Callable[[], None] | None,
     ) -> None:
         frames = source.n_frames
-        self.source, self.layout, self.corrections = source, layout, corrections
+        self.source, self.corrections = source, corrections
         self.plan, self.threads, self.progress = plan, threads, progress
+        small = low_layout(layout.shape, layout.pixel_size_A, settings.b_factor_A2)
+        self.decimator = FrameDecimator(small, corrections)
         self.low = LowFrequencies(
-            layout, frames, settings.b_factor_A2, settings.cross_half_width if settings.mask_central_cross else None
+            small, frames, settings.b_factor_A2, settings.cross_half_width if settings.mask_central_cross else None
         )
         self.statistics = FrameStatistics(np.zeros(frames), np.zeros(frames), np.zeros(frames, np.int64))
-        self._rows = layout.source_rows()
-        held = (plan.frames_at_once, layout.stored[0], layout.stored[1] // 2 + 1)
-        self._real, self._imaginary = np.empty(held, np.uint16), np.empty(held, np.uint16)
-
-    def scales(self) -> np.ndarray:
-        """Return the factor that brings each frame's transform to order one, shape (frames,)."""
-        known = np.isfinite(self.statistics.sd) & (self.statistics.sd > 0)
-        sd = np.where(known, self.statistics.sd, 1.0)
-        return np.asarray(1.0 / (sd * np.sqrt(np.prod(self.layout.padded))))
-
-    def _store(self, transformer: FrameTransformer, frame: int, slot: int, *, first: bool) -> None:
-        """Transform one frame into a slot; on the first pass keep statistics and low frequencies too."""
-        transform, mean, sd, outliers = transformer.transform(frame)
-        if first:
-            self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
-            self.statistics.outliers[frame] = outliers
-            self.low.keep(frame, transform, self.scales()[frame])
-        if slot >= 0:
-            scale = np.float32(self.scales()[frame])
-            kernels.store_transform(transform, self._rows, scale, self._real[slot], self._imaginary[slot])
-        if self.progress is not None:
-            self.progress()
-
-    def _transformer(self, columns: int) -> FrameTransformer:
-        return FrameTransformer(self.source, self.layout, self.corrections, columns)
+        self._held = np.empty((plan.frames_at_once, *layout.shape), source.dtype)
 
     def first_pass(self) -> None:
-        """Read every frame; keep its low frequencies, and its whole transform where all of them fit."""
+        """Read every frame; keep its statistics, its low frequencies, and all of it where all frames fit."""
         holds_all = self.plan.passes == 1
-        stored_columns = self.layout.stored[1] // 2 + 1
-        transformer = self._transformer(stored_columns if holds_all else self.low.columns)
+        pixels = np.prod(self.decimator.layout.padded)
 
         def one(frame: int) -> None:
-            self._store(transformer, frame, frame if holds_all else -1, first=True)
+            raw = self.source.read_frame(frame, self._held[frame]) if holds_all else self.source.read_frame(frame)
+            small, mean, sd, outliers = self.decimator.decimate(raw)
+            self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
+            self.statistics.outliers[frame] = outliers
+            self.low.keep(frame, small, 1.0 / np.sqrt(sd**2 * pixels) if np.isfinite(sd) and sd > 0 else 1.0)
+            self._report()
 
         run_frames(self.threads, one, range(self.source.n_frames))
+
+    def _report(self) -> None:
+        if self.progress is not None:
+            self.progress()
 
     def forget_low(self) -> None:
         """Free the low frequencies, which only the alignment needs."""
         del self.low
 
+    def forget_frames(self) -> None:
+        """Free the frames that are held."""
+        del self._held
+
     def add_to(self, total: Summation) -> None:
-        """Add every frame to the sum, reading them again where they were not held."""
+        """Add every frame to the sums, decoding them again where they were not held."""
         frames, at_once = self.source.n_frames, self.plan.frames_at_once
         with ThreadPoolExecutor(self.threads) as pool:
             if self.plan.passes == 1:
-                total.add(self._real, self._imaginary, 0, pool)
+                total.add(self._held, 0, pool)
                 return
-            transformer = self._transformer(self.layout.stored[1] // 2 + 1)
             for first in range(0, frames, at_once):
                 count = min(at_once, frames - first)
 
                 def one(frame: int, first: int = first) -> None:
-                    self._store(transformer, frame, frame - first, first=False)
+                    self.source.read_frame(frame, self._held[frame - first])
+                    self._report()
 
                 run_frames(self.threads, one, range(first, first + count))
-                total.add(self._real[:count], self._imaginary[:count], first, pool)
+                total.add(self._held[:count], first, pool)

@@ -1,4 +1,9 @@
-"""Sum shifted, dose-weighted frames in Fourier space, and bring the sum back."""
+"""Sum the frames where the specimen lay in them, weighted for radiation damage.
+
+A dose filter differs from frame to frame only slowly, so all of them are mixtures of a handful of filters. Frames are
+therefore mixed in real space, a few sums at a time in the cache, and only these sums are transformed: a movie costs as
+many transforms as there are filters, not as there are frames.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +12,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from verglas.kernels import movie as kernels
+from verglas.kernels import movie_sums as kernels
 from verglas.microscopy.dose import dose_filters, frame_doses
-from verglas.stages.motion.layout import Layout
-from verglas.stages.motion.low_frequencies import phase_ramps
+from verglas.stages.motion.frames import Corrections, FrameStatistics
+from verglas.stages.motion.interpolation import interpolation_filters, mean_response
+from verglas.stages.motion.layout import Layout, mirrored
 
 TABLE_SIZE = 8192
+TABLE_SAMPLED = 16
 ROW_CHUNKS = 32
+TILE_WIDTH = 512
+MOST_SUMS = 8
+LARGEST_WEIGHT_ERROR = 2e-3
 
 
 @dataclass(frozen=True)
 class DoseWeights:
-    """Weights of the frames over spatial frequency, as tables.
+    """Weights of the frames over spatial frequency, as products of few factors.
 
     Attributes
     ----------
-    weights
-        float64, shape (frames, table): weight of each frame.
-    step
-        float64, shape (table,): the factor from one frame's weight to the next one's.
+    coefficients
+        float32, shape (frames, sums): how much of a frame enters each sum; zero for frames that are left out.
+    filters
+        float32, shape (sums, table): by what each sum's transform is multiplied before they are added.
     entries_A
         Table entries per unit of frequency (1/A).
     """
 
-    weights: np.ndarray
-    step: np.ndarray
+    coefficients: np.ndarray
+    filters: np.ndarray
     entries_A: float
 
 
@@ -45,7 +55,7 @@ def dose_weights(
     dose_filter: bool,
     restore_noise_power: bool,
 ) -> DoseWeights:
-    """Tabulate the weight of each frame.
+    """Tabulate the weight of each frame, and split the table into few factors.
 
     Parameters
     ----------
@@ -72,18 +82,31 @@ def dose_weights(
     frequency = np.linspace(0.0, highest_per_A, TABLE_SIZE)
     entries_A = (TABLE_SIZE - 1) / highest_per_A
     if not dose_filter:
-        return DoseWeights(np.ones((frames, TABLE_SIZE)), np.ones(TABLE_SIZE), entries_A)
+        return DoseWeights(summed[:, None].astype(np.float32), np.ones((1, TABLE_SIZE), np.float32), entries_A)
     doses = frame_doses(dose_per_frame_e_per_A2, frames, pre_exposure_e_per_A2)
-    weights = dose_filters(frequency, doses, voltage_kV)
-    step = dose_filters(frequency, frame_doses(dose_per_frame_e_per_A2, 1), voltage_kV)[0]
-    if restore_noise_power:
-        power = np.sum(weights[summed] ** 2, axis=0)
-        weights = weights / np.sqrt(np.maximum(power, np.finfo(np.float32).tiny))
-    return DoseWeights(weights, step, entries_A)
+    weights = dose_filters(frequency, doses, voltage_kV) * summed[:, None]
+    norm = np.sqrt(np.maximum(np.sum(weights**2, axis=0), np.finfo(np.float32).tiny))
+    # Factors are chosen for weights of equal noise, so that the error is small beside the noise at every frequency.
+    factors = _few_factors(weights[:, ::TABLE_SAMPLED] / norm[::TABLE_SAMPLED])
+    filters = factors.T @ (weights / norm)
+    if not restore_noise_power:
+        filters *= norm
+    return DoseWeights(factors.astype(np.float32), filters.astype(np.float32), entries_A)
 
 
-class Summation:
-    """The sum's transform, to which blocks of stored frames are added.
+def _few_factors(weights: np.ndarray) -> np.ndarray:
+    """Return orthonormal columns, shape (frames, sums), of which all weights are mixtures to a fine tolerance."""
+    factors = np.linalg.svd(weights, full_matrices=False)[0][:, :MOST_SUMS]
+    for count in range(1, factors.shape[1]):
+        few = factors[:, :count]
+        error = weights - few @ (few.T @ weights)
+        if np.sqrt(np.sum(error**2, axis=0)).max() <= LARGEST_WEIGHT_ERROR:
+            return few
+    return factors
+
+
+def uniform_field(layout: Layout, shifts_A: np.ndarray) -> np.ndarray:
+    """Return the displacements at the nodes of all frames for shifts of whole frames.
 
     Parameters
     ----------
@@ -91,42 +114,115 @@ class Summation:
         Sizes.
     shifts_A
         Shift to apply to each frame (x, y) in A, shape (frames, 2).
-    scales
-        What brings each frame's stored transform back to its own units, shape (frames,); 0 leaves the frame out.
+
+    Returns
+    -------
+    ndarray, float32, shape (frames, 2, nodes y, nodes x)
+        Where to read (x, y), in pixels relative to where to write, at every 64th pixel.
+    """
+    nodes_y, nodes_x = node_counts(layout)
+    field = np.broadcast_to(-shifts_A[:, :, None, None] / layout.pixel_size_A, (len(shifts_A), 2, nodes_y, nodes_x))
+    return np.ascontiguousarray(field, np.float32)
+
+
+def node_counts(layout: Layout) -> tuple[int, int]:
+    """Return how many nodes (y, x) a field of displacements has."""
+    return -(-layout.shape[0] // kernels.CELL) + 1, -(-layout.shape[1] // kernels.CELL) + 1
+
+
+class Summation:
+    """Sums in real space, to which blocks of frames are added, and the one image that comes of them.
+
+    Parameters
+    ----------
+    layout
+        Sizes.
+    field
+        Displacements of all frames, as `uniform_field` returns them.
     weights
         Dose weights.
+    corrections
+        Detector corrections.
+    statistics
+        Mean and standard deviation of each frame.
     """
 
-    def __init__(self, layout: Layout, shifts_A: np.ndarray, scales: np.ndarray, weights: DoseWeights) -> None:
-        self.layout, self.weights = layout, weights
-        self.frequency_y, self.frequency_x = layout.frequencies()
-        self.ramps = phase_ramps(shifts_A, self.frequency_y, self.frequency_x, scales)
-        self.total = np.zeros((layout.stored[0], layout.stored[1] // 2 + 1), np.complex64)
+    def __init__(
+        self,
+        layout: Layout,
+        field: np.ndarray,
+        weights: DoseWeights,
+        corrections: Corrections,
+        statistics: FrameStatistics,
+    ) -> None:
+        self.layout, self.field, self.weights = layout, field, weights
+        self.gain, self.dark = corrections.references()
+        self.means = np.nan_to_num(statistics.mean).astype(np.float32)
+        self.limits = np.nan_to_num(corrections.outlier_sigmas * statistics.sd).astype(np.float32)
+        self.sums = np.zeros((weights.coefficients.shape[1], *layout.shape), np.float32)
 
-    def add(self, real: np.ndarray, imaginary: np.ndarray, first_frame: int, pool: ThreadPoolExecutor) -> None:
-        """Add a block of consecutive frames, stored as float16 bits ``[frame, ky, kx]``."""
-        frames = slice(first_frame, first_frame + len(real))
-        ramp_x, ramp_y = self.ramps[0][frames], self.ramps[1][frames]
-        first_weight = self.weights.weights[first_frame].astype(np.float32)
-        step = self.weights.step.astype(np.float32)
-        frequency_y, frequency_x = self.frequency_y.astype(np.float32), self.frequency_x.astype(np.float32)
-        edges = np.linspace(0, len(self.total), ROW_CHUNKS + 1).astype(int)
+    def add(self, frames: np.ndarray, first_frame: int, pool: ThreadPoolExecutor) -> None:
+        """Add a block of consecutive frames ``[frame, y, x]`` as they were decoded."""
+        some = slice(first_frame, first_frame + len(frames))
+        rows, columns = self.layout.shape
+        taps, coefficients, field = interpolation_filters(), self.weights.coefficients[some], self.field[some]
 
-        def rows(chunk: int) -> None:
-            kernels.add_shifted_rows(
-                real, imaginary, ramp_x, ramp_y, first_weight, step, np.float32(self.weights.entries_A),
-                frequency_y, frequency_x, edges[chunk], self.total[edges[chunk] : edges[chunk + 1]],
-            )  # fmt: skip
+        def band(first_y: int) -> None:
+            for first_x in range(0, columns, TILE_WIDTH):
+                kernels.add_frames(
+                    frames, self.dark, self.gain, self.means[some], self.limits[some], coefficients, field, taps,
+                    first_y, min(first_y + kernels.CELL, rows), first_x, min(first_x + TILE_WIDTH, columns), self.sums,
+                )  # fmt: skip
 
-        list(pool.map(rows, range(ROW_CHUNKS)))
+        list(pool.map(band, range(0, rows, kernels.CELL)))
 
-    def image(self, threads: int = 1) -> np.ndarray:
-        """Return the sum as an image, float32, shape ``layout.output``, its mean at zero; the transform stays."""
+    def transform(self, threads: int = 1) -> np.ndarray:
+        """Return the weighted sum's transform, complex64 ``[ky, kx]`` of the layout's stored size, its mean at zero."""
         import scipy.fft
 
-        self.total[0, 0] = 0.0
-        whole = scipy.fft.irfft2(self.total, self.layout.stored, workers=threads)
-        image = np.ascontiguousarray(whole[: self.layout.output[0], : self.layout.output[1]])
-        if self.layout.is_cropped:
-            image *= np.float32(np.prod(self.layout.stored) / np.prod(self.layout.padded))
+        layout = self.layout
+        total = np.zeros((layout.stored[0], layout.stored[1] // 2 + 1), np.complex64)
+        source_rows = layout.source_rows()
+        frequency_y, frequency_x = (axis.astype(np.float32) for axis in layout.frequencies())
+        edges = np.linspace(0, len(total), ROW_CHUNKS + 1).astype(int)
+        with ThreadPoolExecutor(threads) as pool:
+            for plane, table in zip(self.sums, self.weights.filters):
+                whole = scipy.fft.rfft2(padded_image(plane, layout), workers=threads)
+
+                def rows(chunk: int, whole: np.ndarray = whole, table: np.ndarray = table) -> None:
+                    kernels.add_weighted_rows(
+                        whole, source_rows, table, np.float32(self.weights.entries_A), frequency_y, frequency_x,
+                        edges[chunk], edges[chunk + 1], total,
+                    )  # fmt: skip
+
+                list(pool.map(rows, range(ROW_CHUNKS)))
+        self._undo_interpolation(total)
+        total[0, 0] = 0.0
+        return total
+
+    def _undo_interpolation(self, total: np.ndarray) -> None:
+        """Give back what interpolation took on average of the highest frequencies along each axis."""
+        used = self.weights.coefficients.any(axis=1)
+        frequency_y, frequency_x = (axis * self.layout.pixel_size_A for axis in self.layout.frequencies())
+        total *= (1.0 / mean_response(self.field[used, 0], frequency_x)).astype(np.float32)[None, :]
+        total *= (1.0 / mean_response(self.field[used, 1], frequency_y)).astype(np.float32)[:, None]
+
+
+def padded_image(image: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return an image with the margin that makes its transform fast, filled by mirroring."""
+    if layout.padded == layout.shape:
         return image
+    source_y = mirrored(layout.shape[0], layout.padded[0])
+    source_x = mirrored(layout.shape[1], layout.padded[1])
+    return np.asarray(image[source_y][:, source_x])
+
+
+def image_of(transform: np.ndarray, layout: Layout, threads: int = 1) -> np.ndarray:
+    """Return the image of a sum's transform, float32, shape ``layout.output``."""
+    import scipy.fft
+
+    whole = scipy.fft.irfft2(transform, layout.stored, workers=threads)
+    image = np.ascontiguousarray(whole[: layout.output[0], : layout.output[1]])
+    if layout.is_cropped:
+        image *= np.float32(np.prod(layout.stored) / np.prod(layout.padded))
+    return image

@@ -1,0 +1,226 @@
+"""Find Particles: pick particles in micrographs with a disc, a ring, a Laplacian of Gaussian, images or a map."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
+    from verglas.execution.tasks import Task
+    from verglas.stages.picking import PickingSettings, TemplateImages
+
+STRANGE_PART = 0.6
+ROTATIONS_OF_A_MAP = 600
+
+
+class FindParticles(Action):
+    """Picking, one set of positions a micrograph."""
+
+    name = "find-particles"
+    title = "Find Particles"
+    summary = "Pick particles in micrographs by a matched filter."
+
+    class Parameters(ActionParameters):
+        """What a user may set; radii and threshold are worth a look at a few micrographs."""
+
+        picker: Literal["disc", "ring", "log", "templates"] = field(
+            "disc", help="disc; ring (a hollow sphere); log (without CTF); templates (images or a map)."
+        )
+        radius_A: float = field(80.0, help="Characteristic radius of the particle.", unit="A", gt=0)
+        inner_radius_A: float = field(0.0, help="Radius of its cavity, for the ring.", unit="A", ge=0)
+        max_radius_A: float = field(120.0, help="Largest radius; picks keep twice its distance.", unit="A", gt=0)
+        min_distance_A: float | None = field(
+            None, help="Least distance of picks; none: twice the largest radius.", unit="A", gt=0
+        )
+        threshold: float = field(6.0, help="Least score.", unit="standard deviations of the noise", ge=0.1)
+        template_images: str | None = field(None, help="Stack of 2D images for templates, protein white.")
+        template_pixel_size_A: float | None = field(
+            None, help="Pixel size of those images; none: as their file says.", unit="A", gt=0
+        )
+        rotation_step_deg: float = field(15.0, help="Step of views and rotations.", unit="degrees", gt=0, le=90)
+        template_symmetry: str = field("C1", help="Symmetry of the template map.")
+        use_ctf: bool = field(True, help="Multiply templates by each micrograph's CTF.")
+        avoid_abnormal_mean: bool = field(True, help="Leave out ice, carbon and other areas of unusual grey value.")
+        avoid_high_variance: bool = field(False, help="Leave out large areas of high variance.")
+        avoid_low_variance: bool = field(False, help="Leave out areas of low variance: empty ones.")
+        save_picture: bool = field(True, help="Write a picture of each micrograph with its picks.")
+        highest_resolution_A: float = field(30.0, help="Finest detail used.", unit="A", gt=0, expert=True)
+        edge_distance_A: float | None = field(
+            None, help="Least distance from the edges; none: the largest radius.", unit="A", ge=0, expert=True
+        )
+        mean_limit: float = field(3.0, help="Grey values this far off are unusual.", unit="FWHM", gt=0, expert=True)
+        high_variance_limit: float = field(4.0, help="Variance this far above the usual is high.", unit="FWHM",
+                                           gt=0, expert=True)  # fmt: skip
+        low_variance_limit: float = field(0.5, help="Variance this far below the usual is low.", unit="FWHM",
+                                          gt=0, expert=True)  # fmt: skip
+        background_boxes: int = field(50, help="Quiet boxes in which the noise is measured.", ge=1, expert=True)
+        max_background: float | None = field(
+            None, help="Most unexplained background of a pick.", unit="standard deviations of the noise", gt=0,
+            expert=True,
+        )  # fmt: skip
+        max_score: float | None = field(
+            None, help="Highest score of a pick.", unit="standard deviations of the noise", gt=0, expert=True
+        )
+
+    inputs = (
+        Input("images", "image", "Micrographs with a CTF."),
+        Input("template_map", "volume", "A map whose projections are the templates.", required=False),
+    )
+    outputs = ("particle_positions",)
+
+    def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
+        """Say what the micrographs will take, from their records alone."""
+        from verglas.execution.resources import Estimate
+        from verglas.stages.picking.budget import plan_picking
+
+        settings_of(parameters)
+        check_templates(parameters, inputs.get("template_map", []))
+        templates = 1
+        if parameters.picker == "templates":
+            turns = 360.0 / parameters.rotation_step_deg
+            templates = round(turns * (turns * turns / math.pi if inputs.get("template_map") else 10))
+        memory, disk, seconds = 0, 0, 0.0
+        for image in inputs["images"]:
+            one = plan_picking(
+                (image["n_y"] or 0, image["n_x"] or 0), image["pixel_size_A"] or 1.0, parameters.highest_resolution_A,
+                templates, picture=parameters.save_picture,
+            )  # fmt: skip
+            memory, disk = max(memory, one.memory_bytes), disk + one.disk_bytes
+            seconds += one.cpu_seconds
+        return Estimate(memory_bytes=memory, disk_bytes=disk, core_seconds=seconds, tasks=len(inputs["images"]))
+
+    def run(self, context: JobContext) -> None:
+        """Pick in every micrograph that has no result yet."""
+        images = context.inputs["images"]
+        todo = context.pending(images, key=key_of)
+        maps = context.inputs.get("template_map", [])
+        work = partial(pick_one, parameters=context.parameters.model_dump(), template_map=maps[0] if maps else None)
+        done = len(images) - len(todo)
+        picked = context.map(work, todo, key=key_of, phase="picking", total=len(images), finished=done)
+        for image, (files, values) in picked:
+            for warning in warnings_about(image, values):
+                context.message(warning, level="warning")
+            paths = {role: Path(path) for role, path in files.items()}
+            context.result(key_of(image), "particle_positions", paths, values, of=("image", image["id"]))
+
+
+def key_of(image: dict[str, Any]) -> str:
+    """Return the key of a micrograph's result in its job."""
+    return str(image["id"])
+
+
+def warnings_about(image: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """Return what a person should know about the picks of a micrograph."""
+    said = []
+    if values["count"] == 0:
+        said.append(f"{image['name']}: nothing was picked; lower the threshold or look at its picture.")
+    if values["avoided_part"] > STRANGE_PART:
+        said.append(f"{image['name']}: {values['avoided_part']:.0%} of it was avoided as ice, carbon or empty.")
+    return said
+
+
+def settings_of(parameters: Any) -> PickingSettings:
+    """Return the stage's settings.
+
+    Raises
+    ------
+    InputError
+        They contradict each other.
+    """
+    from verglas.stages.picking import AreaSettings, PickingSettings
+
+    if parameters.picker == "ring" and not parameters.inner_radius_A < parameters.radius_A:
+        raise InputError("the ring's inner radius must lie below its radius.")
+    areas = AreaSettings(
+        low_variance=parameters.low_variance_limit if parameters.avoid_low_variance else None,
+        high_variance=parameters.high_variance_limit if parameters.avoid_high_variance else None,
+        abnormal_mean=parameters.mean_limit if parameters.avoid_abnormal_mean else None,
+        edge_distance_A=(parameters.max_radius_A if parameters.edge_distance_A is None else parameters.edge_distance_A),
+    )
+    return PickingSettings(
+        shape=parameters.picker, radius_A=parameters.radius_A, inner_radius_A=parameters.inner_radius_A,
+        max_radius_A=parameters.max_radius_A, min_distance_A=parameters.min_distance_A,
+        threshold=parameters.threshold, highest_resolution_A=parameters.highest_resolution_A,
+        background_boxes=parameters.background_boxes, max_background=parameters.max_background,
+        max_score=parameters.max_score, areas=areas,
+    )  # fmt: skip
+
+
+def check_templates(parameters: Any, maps: list[dict[str, Any]]) -> None:
+    """Refuse templates that are missing, that are two things at once, or that would not be used."""
+    given = len(maps) + (parameters.template_images is not None)
+    if parameters.picker == "templates" and given != 1:
+        raise InputError("the template picker takes either --template-images or one --template-map.")
+    if parameters.picker != "templates" and given:
+        raise InputError("templates were given, but another picker was chosen: add --picker templates.")
+
+
+def templates_of(
+    parameters: Any, template_map: dict[str, Any] | None, project: Path, threads: int
+) -> Callable[[float], TemplateImages]:
+    """Return what makes the templates at a pixel size."""
+    from verglas.formats import read_stack, read_volume
+    from verglas.stages.picking import map_projections, template_images
+
+    if template_map is not None:
+        volume, file_pixel_A = read_volume(project / template_map["path"])
+        size_A = template_map.get("pixel_size_A") or file_pixel_A
+        if not size_A:
+            raise InputError(f"{template_map['name']}: its pixel size is not known. Import it with --pixel-size.")
+        return lambda pixel_size_A: map_projections(
+            volume, size_A, pixel_size_A, step_deg=parameters.rotation_step_deg,
+            symmetry=parameters.template_symmetry, threads=threads,
+        )  # fmt: skip
+    images, file_pixel_A = read_stack(project / parameters.template_images)
+    images_A = parameters.template_pixel_size_A or file_pixel_A
+    if not images_A:
+        raise InputError(f"{parameters.template_images}: its pixel size is not known; give --template-pixel-size.")
+    return lambda pixel_size_A: template_images(
+        images, images_A, pixel_size_A, rotation_step_deg=parameters.rotation_step_deg,
+        diameter_A=2 * parameters.max_radius_A,
+    )  # fmt: skip
+
+
+def pick_one(
+    image: dict[str, Any], task: Task, parameters: dict[str, Any], template_map: dict[str, Any] | None = None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Pick in one micrograph on a worker and write the files into the job's results."""
+    from verglas.formats.images import read_image
+    from verglas.microscopy import Optics
+    from verglas.stages.picking import pick_particles
+    from verglas.stages.picking.results import result_values, write_picks
+
+    if task.device != "cpu":
+        raise InputError("Find Particles runs on CPUs; start it with the device cpu.")
+    checked = FindParticles.Parameters.model_validate(parameters)
+    if not image.get("pixel_size_A"):
+        raise InputError(f"{image['name']}: its pixel size is not known. Import it again with --pixel-size.")
+    optics = defocus = None
+    if checked.use_ctf and checked.picker != "log":
+        if image.get("ctf_estimation") is None or image.get("defocus_u_A") is None:
+            raise InputError(f"{image['name']}: it has no CTF. Run find-ctf first, or pick with --no-use-ctf.")
+        optics = Optics(image["voltage_kV"], image["cs_mm"], image["amplitude_contrast"], image["pixel_size_A"])
+        defocus = (
+            image["defocus_u_A"], image["defocus_v_A"], math.radians(image["defocus_angle_deg"]),
+            math.radians(image["phase_shift_deg"] or 0.0),
+        )  # fmt: skip
+    make = None
+    if checked.picker == "templates":
+        make = templates_of(checked, template_map, task.project, task.threads)
+    micrograph, _ = read_image(task.project / image["path"])
+    found = pick_particles(
+        micrograph, image["pixel_size_A"], optics, defocus, settings=settings_of(checked), make_templates=make,
+        protein_is_white=bool(image.get("protein_is_white")), threads=task.threads, progress=task.check,
+    )  # fmt: skip
+    files = write_picks(found, task.results, f"image_{image['id']}", title=image["name"], picture=checked.save_picture)
+    values = result_values(found) | {"file_bytes": files["positions"].stat().st_size}
+    return {role: str(path) for role, path in files.items()}, values

@@ -1,0 +1,33 @@
+"""Independent half sets, by micrograph, so that no two halves see the same piece of ice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+FEW_PARTICLES = 500
+FEW_MICROGRAPHS = 20
+PARTS = 10
+
+
+def assign_half_sets(micrographs: Array) -> Array:
+    """Return the half set, 1 or 2, of each particle, as cisTEM assigns it.
+
+    Micrographs alternate; with fewer than 20 of them tenths of the list do, and below 500 particles the particles.
+
+    Parameters
+    ----------
+    micrographs
+        A number for the micrograph of each particle, shape (n,), particles of one micrograph after each other.
+    """
+    count = len(micrographs)
+    numbers, place = np.unique(micrographs, return_inverse=True)
+    if count < FEW_PARTICLES:
+        alternate = np.arange(count)
+    elif len(numbers) < FEW_MICROGRAPHS:
+        alternate = np.arange(count) * PARTS // count
+    else:
+        alternate = place
+    return (alternate % 2 + 1).astype(np.int32)
