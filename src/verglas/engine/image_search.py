@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from verglas.engine.images import Band, ParticleImages
 from verglas.engine.polar_grid import PolarGrid, angular_orders, hexagonal_shifts, polar_grid, quarter_turn, to_polar
+from verglas.engine.polar_images import polar_samples, ring_power, shift_penalty, shift_ramps
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
-from verglas.engine.search import polar_samples, ring_power, shift_penalty, shift_ramps
 from verglas.engine.threads import Workspace, single_blas_thread
 from verglas.errors import InputError
 from verglas.geometry import euler_to_matrix, matrix_to_euler
