@@ -68,8 +68,9 @@ def main() -> None:
     for box in [int(word) for word in sys.argv[1:] if word.isdigit()] or list(PARTICLES):
         rows = [compare(symmetry, box, noise) for symmetry in SYMMETRIES for noise in NOISES[box]]
         figures = {
-            "note": "Images of points in closed form with CTF, shifts and white noise; FSC from shell 1 to 90 % of Nyquist "
-            "within the particle; relion_reconstruct --ctf --pad 2 of the same star file; one map of all images.",
+            "note": "Images of points in closed form with CTF, shifts and white noise; FSC from shell 1 to 90 % of "
+            "Nyquist within the particle; relion_reconstruct --ctf --pad 2 of the same star file; one map "
+            "of all images.",
             "pixel_size_A": PIXEL_SIZE_A,
             "wanted_fsc_to_relion_reconstruct": WANTED,
             "lowest_fsc_to_relion_reconstruct": min(row["fsc_to_relion_reconstruct"]["lowest"] for row in rows),
