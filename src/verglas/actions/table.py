@@ -22,4 +22,7 @@ ACTIONS: dict[str, Declared] = {
     "find-particles": Declared(
         "verglas.actions.find_particles:FindParticles", "Pick particles in micrographs by a matched filter."
     ),
+    "create-package": Declared(
+        "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
+    ),
 }

@@ -41,6 +41,7 @@ SECTIONS: tuple[Section, ...] = (
             "list": Entry("verglas.cli.project_commands:list_command", "List assets, each value with its source."),
             "show": Entry("verglas.cli.project_commands:show", "Show everything about one asset and its results."),
             "groups": Entry("verglas.cli.edit_commands:groups", "List, add, rename, remove and invert groups."),
+            "picks": Entry("verglas.cli.picks:picks", "Add and remove picks, move thresholds, undo, export."),
             "history": Entry("verglas.cli.project_commands:history", "Show what was done, by whom and when."),
             "trash": Entry("verglas.cli.edit_commands:trash", "Put assets into the trash and bring them back."),
             "project": Entry("verglas.cli.edit_commands:project_group", "Info, rebuild, relink, notes, disk use."),

@@ -121,3 +121,31 @@ def coordinates(files: tuple[str, ...], project_folder: Path | None, as_json: bo
 
     with open_project(project_folder, write=True) as project:
         report_import(import_coordinates(project, files), as_json)
+
+
+@import_group.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--stack", help="The stack, where the file does not name it.")
+@click.option("--folder", help="Where the names of stacks in the file start from.")
+@pixel_option
+@voltage_option
+@cs_option
+@click.option("--amplitude-contrast", type=float, help="Amplitude contrast, 0 to 1.")
+@click.option("--white-protein/--dark-protein", default=None, help="Contrast of the images [default: as in the file].")
+@click.option("--symmetry", default="C1", show_default=True, help="Point group of the molecule.")
+@click.option("--molecular-weight", "mass_kDa", type=float, help="Its mass in kDa.")
+@click.option("--largest-dimension", "largest_dimension_A", type=float, help="Its largest dimension in A.")
+@click.option("--classes", default=1, show_default=True, type=click.IntRange(1), help="Number of classes to refine.")
+@click.option("--name", help="Name of the package [default: that of the file].")
+@project_option
+@json_option
+def particles(file: Path, project_folder: Path | None, as_json: bool, **fields: Any) -> None:
+    """Import a stack with its star, par, cistem or cs FILE as a refinement package."""
+    from verglas.geometry import point_group
+    from verglas.project.import_particles import ParticleFields, import_particles
+    from verglas.stages.extraction import assign_half_sets
+
+    point_group(fields["symmetry"])
+    with open_project(project_folder, write=True) as project:
+        report = import_particles(project, file, ParticleFields(**fields), half_sets=assign_half_sets)
+        report_import(report, as_json)

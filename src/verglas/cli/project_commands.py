@@ -12,7 +12,7 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 
 KINDS = {
     "movies": "movie", "images": "image", "micrographs": "image", "positions": "positions",
-    "volumes": "volume", "models": "model",
+    "volumes": "volume", "models": "model", "packages": "package",
 }  # fmt: skip
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "movie": (
@@ -27,6 +27,10 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "positions": (("image", "image"), ("particles", "count"), ("picking", "picking")),
     "volume": (("X", "n_x"), ("Y", "n_y"), ("Z", "n_z"), ("pixel (A)", "pixel_size_A")),
     "model": (("PDB", "pdb_id"), ("atoms", "n_atoms"), ("kDa", "mass_kDa"), ("mean B (A^2)", "mean_b_factor_A2")),
+    "package": (
+        ("particles", "count"), ("box", "box_px"), ("pixel (A)", "pixel_size_A"), ("symmetry", "symmetry"),
+        ("kDa", "mass_kDa"), ("size (A)", "largest_dimension_A"), ("classes", "classes"),
+    ),
 }  # fmt: skip
 kind_argument = click.argument("kind", type=click.Choice(list(KINDS)))
 

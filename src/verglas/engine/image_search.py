@@ -15,9 +15,12 @@ from verglas.engine.polar_grid import PolarGrid, angular_orders, hexagonal_shift
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
 from verglas.engine.search import polar_samples, ring_power, shift_ramps
-from verglas.engine.threads import single_blas_thread
+from verglas.engine.threads import Workspace, single_blas_thread
 from verglas.errors import InputError
 from verglas.geometry import euler_to_matrix, matrix_to_euler
+
+# Images brought to the polar grid in one product.
+SAMPLED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,9 @@ class ImageSearchSettings:
         Memory of one tile of products, best about the size of a core's cache.
     """
 
-    limit_A: float = 15.0
+    limit_A: float = 20.0
     low_A: float = np.inf
-    shift_step_A: float = 5.0
+    shift_step_A: float = 6.5
     shift_range_A: float = 20.0
     shift_sigma_A: float = 0.0
     keep: int = 4
@@ -57,7 +60,7 @@ class ImageSearchSettings:
     final_limit_A: float = 0.0
     steps: int = 8
     fit_scale: bool = True
-    tile_bytes: int = 3_000_000
+    tile_bytes: int = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -225,16 +228,23 @@ def _grid_search(
     turn = quarter_turn(grid)
     per_image = 24 * grid.orders.size * len(shifts) * len(library)
     at_once = int(max(1, options.tile_bytes // per_image))
+    batch = at_once * max(1, SAMPLED_AT_ONCE // at_once)
     gains = np.empty((len(images), len(library)), np.float32)
     codes = np.empty((len(images), len(library)), np.int32)
 
     def chunk(first: int) -> None:
-        some = slice(first, first + at_once)
+        some = slice(first, first + batch)
         samples = polar_samples(images.select(some), part, centre[some], matrices)
-        _products(library, samples, ramps, norms[some], penalty, turn, options.fit_scale, gains[some], codes[some])
+        space = Workspace()
+        for start in range(0, samples.shape[1], at_once):
+            few = slice(first + start, min(first + start + at_once, first + samples.shape[1]))
+            _products(
+                library, samples[:, start : start + at_once], ramps, norms[few], penalty, turn, options.fit_scale,
+                gains[few], codes[few], space,
+            )  # fmt: skip
 
     with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(chunk, range(0, len(images), at_once)))
+        list(pool.map(chunk, range(0, len(images), batch)))
     angles = 4 * (turn[0].shape[0] - 1)
     shift, angle = np.divmod(codes, angles)
     return gains.astype(np.float64), 2.0 * np.pi / angles * angle, shifts[shift]
@@ -250,28 +260,29 @@ def _products(
     fit_scale: bool,
     gains: NDArray[np.float32],
     codes: NDArray[np.int32],
+    space: Workspace,
 ) -> None:
     """Fill gains and codes (displacement and angle) of a few images with all references."""
     from verglas.kernels.polar import fold_images, shift_samples
 
     grid, count, steps = library.grid, samples.shape[1], len(ramps)
-    moved = np.empty((2, count, steps, samples.shape[2]), np.float32)
+    moved = space.array("moved", (2, count, steps, samples.shape[2]))
     for n in range(count):
         shift_samples(samples[:, n], ramps, moved[:, n])
     rows, width = count * steps, len(library)
     orders = angular_orders(grid, moved[0].reshape(rows, -1), moved[1].reshape(rows, -1))
-    terms = np.empty((2, grid.orders.size, rows, width), np.float32)
+    terms = space.array("terms", (2, grid.orders.size, rows, width))
     for m, ring in enumerate(grid.first_ring):
         both = np.concatenate([orders[0, m, :, ring:], orders[1, m, :, ring:]], axis=1)
         np.matmul(both, library.real[m], out=terms[0, m])
         np.matmul(both, library.imaginary[m], out=terms[1, m])
-    even, shape = grid.even, (turn[0].shape[0], rows, width)
-    flat = terms.reshape(2, grid.orders.size, -1)
+    even, flat = grid.even, terms.reshape(2, grid.orders.size, -1)
+    sums = space.array("sums", (4, turn[0].shape[0], rows, width))
+    for n, values in enumerate(sums.reshape(4, turn[0].shape[0], -1)):
+        which = slice(even, None) if n % 2 else slice(0, even)
+        np.matmul(turn[n // 2][:, which], flat[n // 2, which], out=values)
     fold_images(
-        (turn[0][:, :even] @ flat[0, :even]).reshape(shape),
-        (turn[0][:, even:] @ flat[0, even:]).reshape(shape),
-        (turn[1][:, :even] @ flat[1, :even]).reshape(shape),
-        (turn[1][:, even:] @ flat[1, even:]).reshape(shape),
+        sums[0], sums[1], sums[2], sums[3],
         norms, penalty, fit_scale, gains, codes,
     )  # fmt: skip
 

@@ -22,7 +22,7 @@ from verglas.engine.polar_grid import (
 )
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
-from verglas.engine.threads import single_blas_thread
+from verglas.engine.threads import Workspace, single_blas_thread
 from verglas.errors import InputError
 from verglas.geometry import euler_to_matrix, mirror_pose, sphere_directions
 
@@ -316,7 +316,8 @@ def _search_chunk(
     from verglas.kernels.polar import fold_maximum, shift_samples
 
     grid, count, steps = library.grid, polar.shape[1], len(shifts)
-    samples = np.empty((2, count, steps, polar.shape[2]), np.float32)
+    space = Workspace()
+    samples = space.array("samples", (2, count, steps, polar.shape[2]))
     for n in range(count):
         shift_samples(polar[:, n], ramps, samples[:, n])
     rows = count * steps
@@ -328,23 +329,20 @@ def _search_chunk(
     first = 0
     for tile in library.tiles:
         width = tile.shape[3]
-        cosine_terms = np.empty((grid.orders.size, 2, rows, width), np.float32)
-        sine_terms = np.empty_like(cosine_terms)
+        terms = space.array("terms", (2, grid.orders.size, 2, rows, width))
+        cosine_terms, sine_terms = terms
         for m, ring in enumerate(grid.first_ring):
             for part in range(2):
                 np.matmul(orders[part, m, :, ring:], tile[part, m, ring:], out=cosine_terms[m, part])
                 np.matmul(orders[1 - part, m, :, ring:], tile[part, m, ring:], out=sine_terms[m, part])
-        flat_cosine, flat_sine = (terms.reshape(grid.orders.size, -1) for terms in (cosine_terms, sine_terms))
-        shape = (quarter, 2, rows, width)
+        flat = terms.reshape(2, grid.orders.size, -1)
+        sums = space.array("sums", (4, quarter, 2, rows, width))
+        for n, values in enumerate(sums.reshape(4, quarter, -1)):
+            which = slice(even, None) if n % 2 else slice(0, even)
+            np.matmul((sines if n // 2 else cosines)[:, which], flat[n // 2, which], out=values)
         best = np.empty((count, 2, width), np.float32)
         code = np.empty((count, 2, width), np.int32)
-        fold_maximum(
-            (cosines[:, :even] @ flat_cosine[:even]).reshape(shape),
-            (cosines[:, even:] @ flat_cosine[even:]).reshape(shape),
-            (sines[:, :even] @ flat_sine[:even]).reshape(shape),
-            (sines[:, even:] @ flat_sine[even:]).reshape(shape),
-            steps, best, code,
-        )  # fmt: skip
+        fold_maximum(sums[0], sums[1], sums[2], sums[3], steps, best, code)
         scores[:, :, first : first + width] = best
         codes[:, :, first : first + width] = code
         first += width

@@ -17,6 +17,7 @@ TABLES = {
     "positions": "positions",
     "volume": "volumes",
     "model": "models",
+    "package": "packages",
 }
 ALL_NAMES = {
     "movie": "All Movies",
@@ -24,11 +25,12 @@ ALL_NAMES = {
     "positions": "All Positions",
     "volume": "All Volumes",
     "model": "All Models",
+    "package": "All Refinement Packages",
 }
 # Kind -> (kind of its parent, column that names the parent).
 PARENTS = {"image": ("movie", "parent_movie"), "positions": ("image", "image")}
 JSON_COLUMNS = {"metadata", "sources", "files", "values"}
-FLAGS = {"protein_is_white"}
+FLAGS = {"protein_is_white", "contrast_inverted"}
 
 Record = dict[str, Any]
 

@@ -98,7 +98,7 @@ def _take_in_job(
         asked = _request(event, job, folder, connection, layout, problems)
         if asked is None:
             continue
-        asset = (asked["kind"], asked["of"]["id"])
+        asset = (asked["kind"], asked["of"]["id"] if asked["of"] else 0)
         if asset in assets or len(batch) == BATCH:
             taken += len(edit({"edit": "result.take-in", "results": batch, "folder": folder})["results"])
             batch, assets = [], set()
@@ -117,7 +117,8 @@ def _request(
     if kind is None:
         problems.append(f"job {job.number}: {event.key} is of kind {event.kind}, which becomes no asset.")
         return None
-    if event.of is None or event.of.kind != kind.of_kind:
+    of = event.of
+    if not kind.makes_asset and (of is None or of.kind != kind.of_kind):
         problems.append(f"job {job.number}: {event.key} does not say which {kind.of_kind} it belongs to.")
         return None
     unknown = sorted(set(event.files) - set(kind.folders))
@@ -127,14 +128,14 @@ def _request(
         )
         return None
     table = table_of(kind.of_kind)
-    if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (event.of.id,)).fetchone() is None:
-        raise NotFoundError(f"{event.key} belongs to {kind.of_kind} {event.of.id}, which is not in this project.")
+    if of and connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (of.id,)).fetchone() is None:
+        raise NotFoundError(f"{event.key} belongs to {kind.of_kind} {of.id}, which is not in this project.")
     missing = [name for name in event.files.values() if not (job.path / name).exists()]
     if missing:
         problems.append(f"job {job.number}: {event.key}: {missing[0]} is missing. Run the job again for this asset.")
         return None
     files = {role: f"{folder}/{name}" for role, name in event.files.items()}
     return {
-        "job": job.number, "key": event.key, "kind": event.kind, "of": event.of.model_dump(),
+        "job": job.number, "key": event.key, "kind": event.kind, "of": of.model_dump() if of else None,
         "files": files, "values": event.values,
     }  # fmt: skip

@@ -99,5 +99,17 @@ ALTER TABLE images ADD COLUMN tilt_angle_deg REAL;
 ALTER TABLE images ADD COLUMN thickness_A REAL;
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES)
+PACKAGES = """
+CREATE TABLE packages (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, file_bytes INTEGER,
+    particles_path TEXT, star_path TEXT, count INTEGER NOT NULL, micrographs INTEGER,
+    box_px INTEGER, pixel_size_A REAL, symmetry TEXT, mass_kDa REAL, largest_dimension_A REAL, classes INTEGER,
+    contrast_inverted INTEGER, start TEXT, creation INTEGER, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX packages_trash ON packages (trash) WHERE trash IS NOT NULL;
+CREATE INDEX packages_path ON packages (path);
+CREATE INDEX packages_name ON packages (name);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES, PACKAGES)
 SCHEMA_VERSION = len(MIGRATIONS)

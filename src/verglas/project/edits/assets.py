@@ -15,6 +15,7 @@ PATH_COLUMNS = {
     "image": ("path", "scaled_path"),
     "volume": ("path", "half_map_1_path", "half_map_2_path"),
     "model": ("path",),
+    "package": ("path",),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from verglas.errors import InputError, NotFoundError
 from verglas.project.assets import Record, insert, table_of, to_record
 from verglas.project.edits.edit import Edit, Numbers, Prepared, Request, move_counters
-from verglas.project.result_kinds import RESULT_KINDS
+from verglas.project.result_kinds import RESULT_KINDS, ResultKind
 
 
 def _asset(connection: sqlite3.Connection, kind: str, number: int) -> Record:
@@ -19,6 +19,13 @@ def _asset(connection: sqlite3.Connection, kind: str, number: int) -> Record:
     if row is None:
         raise NotFoundError(f"a result belongs to {kind} {number}, which is not in this project.")
     return to_record(row, kind)
+
+
+def _new(kind: ResultKind, asked: Record, numbers: Numbers) -> Record:
+    """Return the asset that a result makes, as far as its files and its name need it."""
+    number = numbers.take(kind.of_kind)
+    name = asked["values"].get("name") or kind.product_name(str(number))
+    return {"id": number, "name": name, "job": asked["job"], "key": asked["key"]}
 
 
 def _prepare_take_in(connection: sqlite3.Connection, request: Request) -> Prepared:
@@ -36,7 +43,7 @@ def _prepare_take_in(connection: sqlite3.Connection, request: Request) -> Prepar
             "SELECT 1 FROM results WHERE job IS ? AND key = ?", (asked["job"], asked["key"])
         ).fetchone():
             continue
-        of = _asset(connection, kind.of_kind, asked["of"]["id"])
+        of = _new(kind, asked, numbers) if kind.makes_asset else _asset(connection, kind.of_kind, asked["of"]["id"])
         ordinal = numbers.take(f"{kind.name} {of['id']}", first=0)
         stem = kind.file_stem(of, ordinal)
         files: dict[str, str] = {}
@@ -77,7 +84,8 @@ def _apply_take_in(connection: sqlite3.Connection, line: Prepared) -> None:
 def _activate(connection: sqlite3.Connection, result: Record, new_name: str, now: float) -> None:
     """Make a result the active one: its product gets the columns that follow from it."""
     kind = RESULT_KINDS[result["kind"]]
-    columns: dict[str, Any] = kind.product_columns(_asset(connection, result["of_kind"], result["of_id"]), result)
+    of = {} if kind.makes_asset else _asset(connection, result["of_kind"], result["of_id"])
+    columns: dict[str, Any] = kind.product_columns(of, result)
     columns |= {kind.parent_column: result["of_id"], kind.active_column: result["id"]}
     table, number = table_of(kind.product_kind), result["product_id"]
     if connection.execute(f"SELECT 1 FROM {table} WHERE id = ?", (number,)).fetchone():

@@ -34,6 +34,8 @@ class ResultKind:
         Columns of the product that hold the asset it comes from (``id`` where it is that asset) and the active result.
     endings
         Role of a file -> what follows the stem in its name, before the suffix.
+    makes_asset
+        Such a result belongs to no asset yet: each makes a new one, of the kind ``of_kind``, which it then belongs to.
     """
 
     name: str
@@ -46,3 +48,4 @@ class ResultKind:
     parent_column: str
     active_column: str
     endings: dict[str, str] = field(default_factory=dict)
+    makes_asset: bool = False

@@ -42,6 +42,8 @@ def result_values(picks: Picks) -> dict[str, Any]:
         "count": len(heights),
         "candidates": len(picks.candidates),
         "threshold": picks.settings.threshold,
+        "max_background": picks.settings.max_background,
+        "max_score": picks.settings.max_score,
         "median_score": round(float(np.median(heights)), 3) if len(heights) else None,
         "highest_score": round(float(heights.max()), 3) if len(heights) else None,
         "median_background": round(float(np.median(background)), 3) if len(background) else None,
