@@ -25,4 +25,7 @@ ACTIONS: dict[str, Declared] = {
     "create-package": Declared(
         "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
     ),
+    "generate-3d": Declared(
+        "verglas.actions.generate_3d:Generate3D", "Reconstruct maps from the particles of refinement packages."
+    ),
 }
