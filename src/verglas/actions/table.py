@@ -28,4 +28,7 @@ ACTIONS: dict[str, Declared] = {
     "classify-2d": Declared(
         "verglas.actions.classify_2d:Classify2D", "Sort particles into 2D classes by maximum likelihood."
     ),
+    "generate-3d": Declared(
+        "verglas.actions.generate_3d:Generate3D", "Reconstruct maps from the particles of refinement packages."
+    ),
 }
