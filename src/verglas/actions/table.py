@@ -25,4 +25,7 @@ ACTIONS: dict[str, Declared] = {
     "create-package": Declared(
         "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
     ),
+    "combine-packages": Declared(
+        "verglas.actions.combine_packages:CombinePackages", "Join refinement packages, or resample one."
+    ),
 }
