@@ -154,7 +154,8 @@ def settings_of(parameters: Any) -> PickingSettings:
         shape=parameters.picker, radius_A=parameters.radius_A, inner_radius_A=parameters.inner_radius_A,
         max_radius_A=parameters.max_radius_A, min_distance_A=parameters.min_distance_A,
         threshold=parameters.threshold, highest_resolution_A=parameters.highest_resolution_A,
-        background_boxes=parameters.background_boxes, background_factor=parameters.background_factor, max_background=parameters.max_background,
+        background_boxes=parameters.background_boxes, background_factor=parameters.background_factor,
+        max_background=parameters.max_background,
         max_score=parameters.max_score, areas=areas,
     )  # fmt: skip
 
