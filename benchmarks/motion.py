@@ -192,11 +192,11 @@ def relion(folder: Path, path: Path, gain: Path, true: np.ndarray, threads: int)
 
 
 def relion_shifts_A(star: Path) -> np.ndarray:
-    """Return RELION's whole-frame shifts (x, y) to apply, in A: minus its columns, which tell the motion."""
+    """Return RELION's whole-frame shifts (x, y) to apply, in A: its columns, relative to the first frame."""
     from verglas.formats import read_motion_star
 
     motion = read_motion_star(star)
-    return -motion.shift_px * PIXEL_SIZE_A
+    return motion.shift_px * PIXEL_SIZE_A
 
 
 if __name__ == "__main__":

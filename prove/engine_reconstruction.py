@@ -13,6 +13,7 @@ from tests.support.relion import relion_reconstruct
 from tools.measured import record
 
 from verglas.engine.reconstruct_particles import reconstruct_particles
+from verglas.geometry import point_group
 from verglas.signal import fourier_shell_correlation, sphere_mask
 
 PIXEL_SIZE_A = 2.0
@@ -21,7 +22,9 @@ WANTED = 0.99
 NOISE = 2.0
 """Deviation of the noise over that of the signal."""
 SYMMETRIES = ("C1", "C3", "D2", "D7", "O", "I")
-PARTICLES = {64: 800, 128: 1200, 256: 2000}
+PARTICLES = {64: (800, 100), 128: (1200, 100), 256: (2000, 100)}
+"""Particles without symmetry, of which others need their share, and the fewest."""
+NOISES = {64: (0.0, NOISE), 128: (0.0, NOISE), 256: (NOISE,)}
 
 
 def shells(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -43,7 +46,8 @@ def compare(symmetry: str, box: int, noise: float) -> dict[str, Any]:
     """Reconstruct one stack by both programs from one table, all images in one half, nothing filtered."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        count = PARTICLES[box]
+        whole, fewest = PARTICLES[box]
+        count = max(fewest, 2 * whole // (1 + point_group(symmetry).order))
         table, truth = make_particles(folder, count, box, PIXEL_SIZE_A, symmetry=symmetry, noise=noise)
         table["half_set"] = 1
         ours = reconstruct_particles(table, folder, symmetry, threads=THREADS).finish().map
@@ -62,7 +66,7 @@ def compare(symmetry: str, box: int, noise: float) -> dict[str, Any]:
 
 def main() -> None:
     chosen = [int(word) for word in sys.argv[1:] if word.isdigit()] or list(PARTICLES)
-    settings = [(symmetry, box, noise) for box in chosen for symmetry in SYMMETRIES for noise in (0.0, NOISE)]
+    settings = [(symmetry, box, noise) for box in chosen for symmetry in SYMMETRIES for noise in NOISES[box]]
     rows = [compare(*setting) for setting in settings]
     figures = {
         "note": "Images of points in closed form with CTF, shifts and white noise; FSC from shell 1 to 90 % of Nyquist "

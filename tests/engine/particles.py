@@ -40,9 +40,13 @@ def density(points: np.ndarray, box: int, pixel_size_A: float) -> np.ndarray:
 
 
 def make_particles(
-    folder: Path, count: int, box: int, pixel_size_A: float, *, symmetry: str = "C1", noise: float = 0.0, seed: int = 1
-) -> tuple[ParticleTable, np.ndarray]:
-    """Write ``particles.mrcs`` and return its true table and the true map; noise in units of the signal's deviation."""
+    folder: Path, count: int, box: int, pixel_size_A: float, *, symmetry: str = "C1", noise: float = 0.0, seed: int = 1,
+    optics: Optics = OPTICS, defocus_A: tuple[float, float] = (8000.0, 14000.0), bent: bool = False,
+) -> tuple[ParticleTable, np.ndarray]:  # fmt: skip
+    """Write ``particles.mrcs`` and return its true table and the true map; noise in units of the signal's deviation.
+
+    With ``bent`` every point has the defocus of its own depth, the beam running towards +z.
+    """
     points = molecule(box, pixel_size_A, symmetry)
     random = np.random.Generator(np.random.Philox(seed))
     rotations = random_rotations(count, seed)
@@ -51,12 +55,12 @@ def make_particles(
     for name, angle in (("rot_deg", phi), ("tilt_deg", theta), ("psi_deg", psi)):
         table[name] = np.rad2deg(angle)
     table["origin_x_A"], table["origin_y_A"] = 2.0 * pixel_size_A * random.standard_normal((2, count))
-    table["defocus_u_A"] = random.uniform(8000, 14000, count)
+    table["defocus_u_A"] = random.uniform(*defocus_A, count)
     table["defocus_v_A"] = table["defocus_u_A"] - random.uniform(0, 500, count)
     table["defocus_angle_deg"] = random.uniform(-90, 90, count)
-    table["pixel_size_A"], table["voltage_kV"] = pixel_size_A, OPTICS.voltage_kV
-    table["spherical_aberration_mm"] = OPTICS.spherical_aberration_mm
-    table["amplitude_contrast"] = OPTICS.amplitude_contrast
+    table["pixel_size_A"], table["voltage_kV"] = pixel_size_A, optics.voltage_kV
+    table["spherical_aberration_mm"] = optics.spherical_aberration_mm
+    table["amplitude_contrast"] = optics.amplitude_contrast
     table["half_set"] = 1 + np.arange(count) % 2
     table["image_section"] = table["position"] = np.arange(1, count + 1)
     table.set_names("image_name", ["particles.mrcs"] * count)
@@ -68,14 +72,20 @@ def make_particles(
     with MrcStackWriter(folder / "particles.mrcs", box, box, pixel_size_A) as writer:
         for i in range(count):
             angles = (np.deg2rad(float(table[name][i])) for name in ("rot_deg", "tilt_deg", "psi_deg"))
-            seen = points @ euler_to_matrix(*angles)[:2].T
+            turned = points @ euler_to_matrix(*angles).T
+            seen, depth = turned[:, :2], turned[:, 2]
             seen -= [table["origin_x_A"][i], table["origin_y_A"][i]]
             along = np.exp(-2j * np.pi * kx.T * seen[:, 0]), np.exp(-2j * np.pi * ky * seen[:, 1])
-            transform = fall * (along[1] @ along[0].T)
-            transform *= ctf_2d(
-                (box, box), OPTICS, table["defocus_u_A"][i], table["defocus_v_A"][i],
-                np.deg2rad(table["defocus_angle_deg"][i]), pixel_size_A=pixel_size_A,
+            astigmatism = table["defocus_v_A"][i] - table["defocus_u_A"][i]
+            defocus = table["defocus_u_A"][i] + (depth if bent else np.zeros(1))
+            transfer = ctf_2d(
+                (box, box), optics, defocus, defocus + astigmatism, np.deg2rad(table["defocus_angle_deg"][i]),
+                pixel_size_A=pixel_size_A,
             )  # fmt: skip
+            if bent:
+                transform = fall * np.einsum("yn,xn,nyx->yx", along[1], along[0], transfer, optimize=True)
+            else:
+                transform = fall * (along[1] @ along[0].T) * transfer[0]
             image = np.fft.fftshift(np.fft.irfft2(transform, (box, box)))
             writer.append((image + noise * image.std() * random.standard_normal(image.shape)).astype(np.float32))
     return table, density(points, box, pixel_size_A)

@@ -34,12 +34,13 @@ def scene(
     contrast_inverted: bool = False,
     beam_tilt_mrad: float = 0.0,
     molecule: Blobs | None = None,
+    rotations: np.ndarray | None = None,
 ) -> Scene:
     """Return images of blobs with CTF, shifts and coloured noise; ``noise`` is its deviation over the signal's."""
     molecule = molecule or blobs()
     optics = Optics(300.0, 2.7, 0.07, pixel_size_A, beam_tilt_x_mrad=beam_tilt_mrad)
     random = np.random.Generator(np.random.Philox(seed))
-    rotations = random_rotations(count, seed)
+    rotations = random_rotations(count, seed) if rotations is None else rotations
     displacements = random.normal(0, shift_A, (count, 2))
     mean = random.uniform(8000, 16000, count)
     defocus = np.stack([mean + 100, mean - 100, random.uniform(-1.5, 1.5, count), np.zeros(count)], axis=1)

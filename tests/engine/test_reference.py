@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.engine.atoms import blobs
-from verglas.engine.reference import prepare_reference, project
+from verglas.engine.reference import prepare_image_reference, prepare_reference, project
 from verglas.errors import InputError
-from verglas.geometry import random_rotations, rotvec_to_matrix
+from verglas.geometry import euler_to_matrix, random_rotations, rotvec_to_matrix
 
 BOX, PIXEL_A = 48, 2.5
 
@@ -82,6 +82,16 @@ def test_projection_is_the_sum_along_the_beam() -> None:
     assert np.abs(found - exact).max() < 0.05 * exact.max()
 
 
+def test_an_image_is_turned_as_the_map_it_is_the_projection_of() -> None:
+    molecule = blobs()
+    reference = prepare_image_reference(molecule.volume(BOX, PIXEL_A).sum(axis=0), PIXEL_A, limit_A=7.0)
+    kx, ky = plane(7.5)
+    for psi in (0.0, 0.4, 2.5, -1.9):
+        R = euler_to_matrix(0.0, 0.0, psi)
+        exact = molecule.transform(R, kx, ky)
+        assert np.linalg.norm(reference.slices(R, kx, ky) - exact) < 0.04 * np.linalg.norm(exact)
+
+
 def test_mask_cuts_what_lies_outside() -> None:
     volume = blobs().volume(BOX, PIXEL_A)
     masked = prepare_reference(volume, PIXEL_A, radius_A=15.0, edge_A=5.0)
@@ -96,6 +106,8 @@ def test_bad_input_is_refused() -> None:
     volume = blobs().volume(BOX, PIXEL_A)
     with pytest.raises(InputError, match="cube"):
         prepare_reference(volume[1:], PIXEL_A)
+    with pytest.raises(InputError, match="square"):
+        prepare_image_reference(volume, PIXEL_A)
     with pytest.raises(InputError, match="no sense"):
         prepare_reference(volume, 0.0)
     reference = prepare_reference(volume, PIXEL_A, limit_A=12.0)

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.scenes import Scene, scene
 from verglas.engine.images import ParticleImages, prepare_images
 from verglas.engine.reference import Reference, prepare_reference
-from verglas.engine.refinement import RefinementSettings, refine_poses
+from verglas.engine.refinement import RefinedPoses, RefinementSettings, refine_poses
 from verglas.errors import InputError
 from verglas.geometry import matrix_to_euler, matrix_to_rotvec, rotvec_to_matrix
 from verglas.microscopy import ctf
@@ -139,6 +139,20 @@ def test_a_prior_holds_the_shift() -> None:
     assert np.abs(free.displacements_A - s.displacements_A).max() > 0.3
 
 
+def test_stages_lead_starts_from_far_to_the_right_maximum() -> None:
+    s, images, reference = prepared(40, 0.0)
+    far = start(s, 8.0, 4.0)
+    at_once = refine_poses(reference, images, *far)
+    staged = refine_poses(reference, images, *far, RefinementSettings(stages_A=(16.0, 9.0)))
+
+    def lost(found: RefinedPoses) -> float:
+        turns = errors(s, found.rotations, found.displacements_A)[:, :3]
+        return float(np.mean(np.linalg.norm(turns, axis=1) > np.deg2rad(1.0)))
+
+    assert lost(at_once) > 0.1
+    assert lost(staged) < 0.6 * lost(at_once)
+
+
 def test_threads_and_batches_change_nothing() -> None:
     s, images, reference = prepared(300, 4.0)
     rotations, moved = start(s)
@@ -156,3 +170,5 @@ def test_bad_input_is_refused() -> None:
         refine_poses(reference, images, s.rotations[:3], s.displacements_A[:3])
     with pytest.raises(InputError, match="there are 40"):
         refine_poses(reference, images, s.rotations[:1], s.displacements_A[:1], image=[40])
+    with pytest.raises(InputError, match="coarse to fine"):
+        refine_poses(reference, images, s.rotations, s.displacements_A, RefinementSettings(stages_A=(8.0, 12.0)))

@@ -170,18 +170,23 @@ class FourierSums:
         self.volume = np.zeros(3 * self.sphere.voxels + 3, np.float32)
         self.core = np.zeros(3 * self.core_sphere.voxels + 3, np.float64)
 
-    def insert(self, values: NDArray[np.float32], rotations: NDArray[np.float32], threads: int) -> None:
-        """Add weighted points, shape (n, points, 3), at rotations of shape (n, copies, 3, 3)."""
+    def insert(
+        self, values: NDArray[np.float32], rotations: NDArray[np.float32], threads: int, bend: float = 0.0
+    ) -> None:
+        """Add weighted points, shape (n, points, 3), at rotations of shape (n, copies, 3, 3).
+
+        The slices lie at height ``bend (kx^2 + ky^2)``, frequencies in steps of 1 / box.
+        """
         from verglas.kernels.insertion import insert_points
 
         scale = self.slices.scale
         with kernel_threads(threads):
             insert_points(
-                values, rotations, self.slices.lines, scale, self.volume, self.sphere.starts, self.sphere.centre,
+                values, rotations, self.slices.lines, scale, bend, self.volume, self.sphere.starts, self.sphere.centre,
                 self.sphere.slabs(threads),
             )  # fmt: skip
             insert_points(
-                values, rotations, self.slices.core_lines, scale, self.core, self.core_sphere.starts,
+                values, rotations, self.slices.core_lines, scale, bend, self.core, self.core_sphere.starts,
                 self.core_sphere.centre, self.core_sphere.slabs(threads),
             )  # fmt: skip
 

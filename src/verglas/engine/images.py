@@ -54,6 +54,11 @@ class Band:
     def __len__(self) -> int:
         return len(self.column)
 
+    def up_to(self, limit_A: float) -> Band:
+        """Return the components on whole rings up to a resolution."""
+        points = self.count_to(limit_A)
+        return replace(self, column=self.column[:points], row=self.row[:points])
+
     def count_to(self, limit_A: float) -> int:
         """Return how many of the first components lie on whole rings up to a resolution."""
         return int(np.searchsorted(self.rings, self.box * self.pixel_size_A / limit_A, side="right"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,22 @@ class PolarGrid:
         """Frequencies kx and ky of all samples in 1/A, ring after ring; flat."""
         k = self.radii[:, None] / self.width_A
         return (k * np.cos(self.angles)).ravel(), (k * np.sin(self.angles)).ravel()
+
+    @cached_property
+    def angular_matrices(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Matrices that take samples of a half circle to angular orders.
+
+        A transform of a real image has an even real and an odd imaginary part, so that even orders come from the real
+        parts of the samples alone and odd ones from the imaginary parts. The first, of shape (angles, 2 * even
+        orders), takes real parts to real, then imaginary parts of the even orders; the second takes imaginary parts
+        to those of the odd orders.
+        """
+        count = self.angles.size
+        even, odd = self.orders[: self.even], self.orders[self.even :]
+        a, b = np.outer(self.angles, even), np.outer(self.angles, odd)
+        first = np.concatenate([np.cos(a), -np.sin(a)], axis=1) / count
+        second = np.concatenate([np.sin(b), np.cos(b)], axis=1) / count
+        return first.astype(np.float32), second.astype(np.float32)
 
 
 def polar_grid(width_A: float, limit_A: float, radius_A: float, low_A: float = np.inf) -> PolarGrid:
@@ -99,27 +116,6 @@ def to_polar(grid: PolarGrid, points: Band) -> tuple[NDArray[np.float32], NDArra
     return (direct + conjugate).astype(np.float32), (direct - conjugate).astype(np.float32)
 
 
-def angular_matrices(grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the matrices that take samples of a half circle to angular orders.
-
-    A transform of a real image has an even real and an odd imaginary part, so that even orders come from the real
-    parts of the samples alone and odd ones from the imaginary parts.
-
-    Returns
-    -------
-    even : ndarray, shape (angles, 2 * even orders)
-        From real parts to real, then imaginary parts of the even orders.
-    odd : ndarray, shape (angles, 2 * odd orders)
-        From imaginary parts to those of the odd orders.
-    """
-    count = grid.angles.size
-    even, odd = grid.orders[: grid.even], grid.orders[grid.even :]
-    a, b = np.outer(grid.angles, even), np.outer(grid.angles, odd)
-    first = np.concatenate([np.cos(a), -np.sin(a)], axis=1) / count
-    second = np.concatenate([np.sin(b), np.cos(b)], axis=1) / count
-    return first.astype(np.float32), second.astype(np.float32)
-
-
 def angular_orders(grid: PolarGrid, real: Any, imaginary: Any) -> NDArray[np.float32]:
     """Return the angular orders of samples.
 
@@ -136,7 +132,7 @@ def angular_orders(grid: PolarGrid, real: Any, imaginary: Any) -> NDArray[np.flo
         Real parts (0) and imaginary parts (1), float32.
     """
     rows, rings, angles = len(real), grid.radii.size, grid.angles.size
-    even, odd = angular_matrices(grid)
+    even, odd = grid.angular_matrices
     out = np.empty((2, grid.orders.size, rows, rings), np.float32)
     for part, matrix, where in (
         (real, even, slice(0, grid.even)),
@@ -145,6 +141,18 @@ def angular_orders(grid: PolarGrid, real: Any, imaginary: Any) -> NDArray[np.flo
         values = part.reshape(rows * rings, angles) @ matrix
         out[:, where] = np.moveaxis(values.reshape(rows, rings, 2, -1), (2, 3), (0, 1))
     return out
+
+
+def quarter_angles(grid: PolarGrid) -> NDArray[np.float64]:
+    """Return in-plane angles from 0 to a quarter turn, both included, at 2 m_max or more a turn."""
+    quarter = math.ceil(0.5 * grid.orders.max())
+    return np.linspace(0.0, 0.5 * np.pi, quarter + 1)
+
+
+def quarter_turn(grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cosines and sines of m psi over :func:`quarter_angles`; shapes (angles, orders)."""
+    phase = np.outer(quarter_angles(grid), grid.orders)
+    return np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32)
 
 
 def hexagonal_shifts(step_A: float, radius_A: float) -> NDArray[np.float64]:

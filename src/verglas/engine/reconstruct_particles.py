@@ -15,7 +15,7 @@ from verglas.engine.reconstruction import IMAGES_AT_ONCE, Reconstruction
 from verglas.errors import InputError
 from verglas.formats import MrcStack, ParticleTable
 from verglas.geometry import euler_to_matrix
-from verglas.microscopy import Optics, ctf, odd_aberration_factor
+from verglas.microscopy import Optics, ctf, odd_aberration_factor, wavelength_A
 
 BATCH = 4 * IMAGES_AT_ONCE
 LARGEST_RELATIVE_SIGMA = 3.0
@@ -77,6 +77,7 @@ def reconstruct_particles(
     score_b_factor_A2: float = 0.0,
     noise_power: NDArray[np.float64] | None = None,
     contrast_inverted: bool | None = None,
+    ewald_sphere: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reconstruction:
     """Add all active particles of a table to a reconstruction.
@@ -100,6 +101,9 @@ def reconstruct_particles(
         Noise spectra, shape (shells,), or (groups, shells) in the order of the table's optics groups.
     contrast_inverted
         Whether protein is white; None: as the table's optics groups say.
+    ewald_sphere
+        1: correct for the curvature of the Ewald sphere, beam towards +z of the turned particle; -1: the same for the
+        other hand; 0: do not.
     progress
         Called with (particles done, particles in all).
 
@@ -115,6 +119,8 @@ def reconstruct_particles(
     FormatError
         If a stack is damaged.
     """
+    if ewald_sphere not in (-1, 0, 1) or (ewald_sphere and not use_ctf):
+        raise InputError("ewald_sphere is 1, -1 (other hand) or 0 (none), and needs the CTF.")
     weights = particle_weights(table, use_sigma=use_sigma)
     halves = half_sets(table)
     used = np.flatnonzero(weights > 0.0)
@@ -146,7 +152,7 @@ def reconstruct_particles(
                 inside = table["optics_group"][batch] == number
                 _insert_group(
                     work, table, batch[inside], images[: len(batch)][inside], groups.get(int(number), -1), weights,
-                    halves, decay, noise_power, contrast_inverted, use_ctf=use_ctf,
+                    halves, decay, noise_power, contrast_inverted, use_ctf=use_ctf, ewald_sphere=ewald_sphere,
                 )  # fmt: skip
             if progress is not None:
                 progress(start + len(batch), int(used.size))
@@ -155,24 +161,31 @@ def reconstruct_particles(
 
 def _insert_group(
     work: Reconstruction, table: ParticleTable, rows: Any, images: Any, group: int, weights: Any, halves: Any,
-    decay: Any, noise_power: Any, contrast_inverted: bool | None, *, use_ctf: bool,
+    decay: Any, noise_power: Any, contrast_inverted: bool | None, *, use_ctf: bool, ewald_sphere: int,
 ) -> None:  # fmt: skip
     """Add particles of one optics group."""
     if group < 0:
         raise InputError(f"particle {rows[0] + 1} is of an optics group that the table does not describe.")
     part = {name: table[name][rows] for name in table.columns}
-    transfer, aberration = None, None
+    transfer, quadrature, aberration, wavelength = None, None, None, 0.0
     if use_ctf:
         white = table.optics[group].contrast_inverted if contrast_inverted is None else contrast_inverted
         if white is None:
             raise InputError("nothing says whether protein is dark or white in these images; set contrast_inverted.")
         optics = _optics(part, work.pixel_size_A)
-        transfer = ctf(
-            *work.frequencies_per_A, optics, part["defocus_u_A"], part["defocus_v_A"],
-            np.deg2rad(part["defocus_angle_deg"]), np.deg2rad(part["phase_shift_deg"]),
-        )  # fmt: skip
-        if white:
-            transfer = -transfer
+        sign = -1.0 if white else 1.0
+
+        def turned(by: float) -> NDArray[np.float32]:
+            values: NDArray[np.float32] = ctf(
+                *work.frequencies_per_A, optics, part["defocus_u_A"], part["defocus_v_A"],
+                np.deg2rad(part["defocus_angle_deg"]), np.deg2rad(part["phase_shift_deg"]) + by,
+            )  # fmt: skip
+            values *= np.float32(sign)
+            return values
+
+        transfer = turned(0.0)
+        if ewald_sphere:
+            quadrature, wavelength = turned(0.5 * np.pi), ewald_sphere * wavelength_A(optics.voltage_kV)
         if optics.has_odd_aberrations:
             aberration = odd_aberration_factor(*work.frequencies_per_A, optics)
     work.insert(
@@ -186,6 +199,8 @@ def _insert_group(
         noise_power=noise_power,
         group=group if np.ndim(noise_power) == 2 else 0,
         aberration=aberration,
+        ctf_quadrature=quadrature,
+        ewald_wavelength_A=wavelength,
     )
 
 

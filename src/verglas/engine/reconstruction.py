@@ -2,11 +2,13 @@
 
 Every component of an image is multiplied by its CTF and a weight and added along a central slice of a Fourier volume;
 so is weight x CTF^2. The map is one sum over the other, regularised, and divided by the interpolation's ``sinc^2``.
+On request slices are bent as the Ewald sphere is: each image then adds to both sides of it.
 
 References
 ----------
 N. Grigorieff, "Frealign", Methods Enzymol. 579 (2016) 191. P. A. Penczek, "Fundamentals of three-dimensional
-reconstruction from projections", Methods Enzymol. 482 (2010) 1.
+reconstruction from projections", Methods Enzymol. 482 (2010) 1. C. J. Russo and R. Henderson, "Ewald sphere correction
+using a single side-band image processing algorithm", Ultramicroscopy 187 (2018) 26.
 """
 
 from __future__ import annotations
@@ -171,6 +173,8 @@ class Reconstruction:
         noise_power: ArrayLike | None = None,
         group: ArrayLike = 0,
         aberration: NDArray[np.complex64] | None = None,
+        ctf_quadrature: NDArray[np.float32] | None = None,
+        ewald_wavelength_A: float = 0.0,
     ) -> None:
         """Add images.
 
@@ -197,6 +201,11 @@ class Reconstruction:
             Row of ``noise_power`` of each image.
         aberration
             Odd aberrations at the points (:func:`verglas.microscopy.odd_aberration_factor`), which are undone.
+        ctf_quadrature
+            The CTF with a quarter turn (pi / 2) more of phase shift; needed for the Ewald sphere only.
+        ewald_wavelength_A
+            The electrons' wavelength in A: slices are bent as the Ewald sphere of a beam towards +z of the turned
+            particle (atoms at larger z are farther from focus). Its negative for the other hand; 0: flat slices.
 
         Raises
         ------
@@ -213,6 +222,8 @@ class Reconstruction:
             )
         if ctf is not None and ctf.shape != (count, points):
             raise InputError(f"a CTF of shape {ctf.shape} does not fit {count} images of {points} components each.")
+        if ewald_wavelength_A and (ctf is None or ctf_quadrature is None or ctf_quadrature.shape != ctf.shape):
+            raise InputError("the Ewald sphere's curvature needs the CTF and its quadrature, of one shape.")
         weight, decay, halves = (
             np.broadcast_to(np.asarray(values, kind), count)
             for values, kind in ((weights, np.float32), (b_factors_A2, np.float32), (half, np.int64))
@@ -233,16 +244,22 @@ class Reconstruction:
             for start in range(0, chosen.size, IMAGES_AT_ONCE):
                 some = chosen[start : start + IMAGES_AT_ONCE]
                 transfer = np.ones((len(some), points), np.float32) if ctf is None else ctf[some]
-                values = self._weigh(
-                    pixels[some], shift[some], transfer, weight[some], decay[some], curves, rows[some], aberration
-                )
+                quadrature = transfer if ctf_quadrature is None else ctf_quadrature[some]
                 copies = (R[some][:, None] @ self._representatives).astype(np.float32)
-                self.halves[number].insert(values, copies, self.threads)
+                for side in (1, -1) if ewald_wavelength_A else (0,):
+                    values = self._weigh(
+                        pixels[some], shift[some], transfer, weight[some], decay[some], curves, rows[some], aberration,
+                        quadrature, side,
+                    )  # fmt: skip
+                    # Beam towards +z: what lies at larger z is farther from focus, and exp(i chi) sees -lambda k^2 / 2.
+                    bend = -0.5 * side * ewald_wavelength_A / (self.box * self.pixel_size_A)
+                    self.halves[number].insert(values, copies, self.threads, bend)
                 self.images[number] += len(some)
 
     def _weigh(
-        self, images: Any, shifts_A: Any, ctf: Any, weights: Any, decay: Any, curves: Any, rows: Any, aberration: Any
-    ) -> NDArray[np.float32]:
+        self, images: Any, shifts_A: Any, ctf: Any, weights: Any, decay: Any, curves: Any, rows: Any, aberration: Any,
+        quadrature: Any, side: int,
+    ) -> NDArray[np.float32]:  # fmt: skip
         """Return weighted points of a batch of images, shape (n, points, 3)."""
         from verglas.kernels.insertion import weigh_points
 
@@ -261,7 +278,8 @@ class Reconstruction:
             weigh_points(
                 transforms, np.ascontiguousarray(ctf, np.float32), row_phases, column_phases, s.rows, s.columns,
                 np.ascontiguousarray(weights), np.ascontiguousarray(decay), squared, curves,
-                np.ascontiguousarray(rows), factor.astype(np.complex64), values,
+                np.ascontiguousarray(rows), factor.astype(np.complex64),
+                np.ascontiguousarray(quadrature, np.float32), side, values,
             )  # fmt: skip
         return values
 

@@ -38,6 +38,8 @@ class Reference:
     slope_excess
         Power of the interpolated transform's slopes over that of the true ones, 1 or a little more: what uncertainties
         of turns are corrected by.
+    flat
+        It is an image, whose transform is one plane: only turns about the beam make sense.
     """
 
     values: NDArray[np.float32]
@@ -48,6 +50,12 @@ class Reference:
     limit_A: float
     radius_A: float
     slope_excess: float = 1.0
+    flat: bool = False
+
+    @property
+    def depth(self) -> int:
+        """Largest index stored along z."""
+        return 0 if self.flat else self.centre
 
     @property
     def voxels_A(self) -> float:
@@ -90,6 +98,8 @@ class Reference:
         """
         from verglas.kernels.slicing import slice_values
 
+        if self.flat:
+            return self.slices_and_gradients(rotations, kx_per_A, ky_per_A, threads=threads)[0]
         kx, ky = self.coordinates(kx_per_A, ky_per_A)
         R = np.asarray(rotations, np.float32)
         flat = np.ascontiguousarray(R.reshape(-1, 3, 3))
@@ -118,7 +128,7 @@ class Reference:
         out = np.empty((len(flat), kx.size), np.complex64)
         gradient = np.empty((len(flat), 3, kx.size), np.complex64)
         with kernel_threads(threads):
-            slice_gradients(self.values, self.centre, flat, kx, ky, out, gradient)
+            slice_gradients(self.values, self.centre, self.depth, flat, kx, ky, out, gradient)
         batch = R.shape[:-2]
         return out.reshape(batch + points), gradient.reshape((*batch, 3, *points))
 
@@ -170,10 +180,7 @@ def prepare_reference(
     volume = np.asarray(volume)
     if volume.ndim != 3 or len(set(volume.shape)) != 1:
         raise InputError(f"a reference must be a cube, not {volume.shape}; pad or crop the map first.")
-    if not pixel_size_A > 0.0 or oversampling < 1:
-        raise InputError(
-            f"a reference with pixels of {pixel_size_A:g} A, oversampled {oversampling} times, makes no sense."
-        )
+    _check(pixel_size_A, oversampling)
     n = volume.shape[0]
     padded = smooth_size(oversampling * n)
     density = volume.astype(np.float32)
@@ -189,15 +196,10 @@ def prepare_reference(
     grid[start : start + n, start : start + n, start : start + n] = density
     transform = rfft(grid, workers=threads)
     del grid
-    # Up to the limit, one voxel more for the far corner of a cell and one for rounding; never beyond Nyquist.
-    finest = padded // 2 - 2
-    wanted = finest if limit_A <= 0.0 else min(finest, math.ceil(padded * pixel_size_A / limit_A))
+    wanted, index, sign = _stored(padded, pixel_size_A, limit_A)
     centre = wanted + 2
-    index = np.arange(-centre, centre + 1)
-    half = np.arange(centre + 1)
+    half = index[centre:]
     values = transform[np.ix_(index % padded, index % padded, half)]
-    # The origin lies at padded / 2, which gives every other component a sign.
-    sign = (1.0 - 2.0 * (np.abs(index) % 2)).astype(np.float32)
     values *= sign[:, None, None]
     values *= sign[:, None]
     values *= sign[centre:]
@@ -238,6 +240,81 @@ def _slope_excess(density: NDArray[np.float32], padded: int) -> float:
     true = along(square, one, 0) + along(one, square, 0) + along(one, one, 1)
     found = along(slope, value, 2) + along(value, slope, 2) + along(value, value, 3)
     return found / true if true > 0.0 else 1.0
+
+
+def prepare_image_reference(
+    image: Any,
+    pixel_size_A: float,
+    *,
+    limit_A: float = 0.0,
+    radius_A: float | None = None,
+    edge_A: float = 10.0,
+    oversampling: int = 2,
+) -> Reference:
+    """Prepare an image, such as a class average, as a reference that is turned about the beam only.
+
+    Parameters
+    ----------
+    image
+        Image with positive density, shape (n, n); the sum along the beam of a map would be one.
+    pixel_size_A, limit_A, radius_A, edge_A, oversampling
+        As :func:`prepare_reference`, with a circle as mask.
+
+    Returns
+    -------
+    Reference
+
+    Raises
+    ------
+    InputError
+        If the image is not a square or a number makes no sense.
+    """
+    picture = np.asarray(image)
+    if picture.ndim != 2 or picture.shape[0] != picture.shape[1]:
+        raise InputError(f"a reference image must be a square, not {picture.shape}; pad or crop it first.")
+    _check(pixel_size_A, oversampling)
+    n = picture.shape[0]
+    padded = smooth_size(oversampling * n)
+    density = picture.astype(np.float32)
+    if radius_A is not None:
+        density *= sphere_mask(picture.shape, radius_A, pixel_size_A, edge_A=edge_A)
+    correction = (1.0 / np.sinc((np.arange(n) - n // 2) / padded) ** 2).astype(np.float32)
+    density *= correction[:, None]
+    density *= correction
+    grid = np.zeros((padded, padded), np.float32)
+    start = padded // 2 - n // 2
+    grid[start : start + n, start : start + n] = density
+    wanted, index, sign = _stored(padded, pixel_size_A, limit_A)
+    half = index[wanted + 2 :]
+    values = np.zeros((2, index.size, half.size), np.complex64)
+    values[0] = rfft(grid)[np.ix_(index % padded, half)] * sign[:, None] * sign[wanted + 2 :]
+    return Reference(
+        values=values.view(np.float32).ravel(),
+        centre=wanted + 2,
+        padded_box=padded,
+        box=n,
+        pixel_size_A=float(pixel_size_A),
+        limit_A=padded * pixel_size_A / wanted,
+        radius_A=0.5 * n * pixel_size_A if radius_A is None else float(radius_A),
+        flat=True,
+    )
+
+
+def _check(pixel_size_A: float, oversampling: int) -> None:
+    if not pixel_size_A > 0.0 or oversampling < 1:
+        raise InputError(
+            f"a reference with pixels of {pixel_size_A:g} A, oversampled {oversampling} times, makes no sense."
+        )
+
+
+def _stored(padded: int, pixel_size_A: float, limit_A: float) -> tuple[int, NDArray[np.int64], NDArray[np.float32]]:
+    """Return how far a limit reaches, which components are stored along an axis, and the origin's signs of them."""
+    # Up to the limit, one voxel more for the far corner of a cell and one for rounding; never beyond Nyquist.
+    finest = padded // 2 - 2
+    wanted = finest if limit_A <= 0.0 else min(finest, math.ceil(padded * pixel_size_A / limit_A))
+    index = np.arange(-(wanted + 2), wanted + 3)
+    # The origin lies at padded / 2, which gives every other component a sign.
+    return wanted, index, (1.0 - 2.0 * (np.abs(index) % 2)).astype(np.float32)
 
 
 def project(reference: Reference, rotations: Any, *, threads: int = 1) -> NDArray[np.float32]:

@@ -11,10 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.engine.images import Band, ParticleImages
-from verglas.engine.polar_grid import PolarGrid, angular_orders, hexagonal_shifts, polar_grid, to_polar
+from verglas.engine.polar_grid import (
+    PolarGrid,
+    angular_orders,
+    hexagonal_shifts,
+    polar_grid,
+    quarter_angles,
+    quarter_turn,
+    to_polar,
+)
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
-from verglas.engine.threads import single_blas_thread
+from verglas.engine.threads import Workspace, single_blas_thread
 from verglas.errors import InputError
 from verglas.geometry import euler_to_matrix, mirror_pose, sphere_directions
 
@@ -236,24 +244,19 @@ def coarse_search(
     Candidates
     """
     grid, band = library.grid, images.band
-    points = band.count_to(settings.limit_A)
-    part = replace(band, column=band.column[:points], row=band.row[:points])
+    part = band.up_to(settings.limit_A)
     matrices = to_polar(grid, part)
     shifts = hexagonal_shifts(settings.shift_step_A, settings.shift_range_A)
-    kx, ky = grid.k_per_A
-    phase = 2.0 * np.pi * (shifts[:, :1] * kx + shifts[:, 1:] * ky)
-    ramps = np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
-    ring_power = _ring_power(images, part, grid)
-    norms = ring_power @ library.power
+    ramps = shift_ramps(grid, shifts)
+    norms = ring_power(images, part, grid) @ library.power
     centre = np.zeros((len(images), 2)) if centre_A is None else centre_A
     per_image = 16 * grid.orders.size * len(shifts) * library.templates_per_tile
     at_once = int(max(1, settings.tile_bytes // per_image))
-    moved = 2.0 * np.pi * (centre[:, :1] * part.kx_per_A + centre[:, 1:] * part.ky_per_A)
-    data = images.data[:, :points] * images.transfer[:, :points] * np.exp(1j * moved).astype(np.complex64)
 
     def chunk(first: int) -> Candidates:
-        some = data[first : first + at_once]
-        return _search_chunk(library, some, norms[first : first + at_once], matrices, ramps, shifts, settings.keep)
+        some = slice(first, first + at_once)
+        samples = polar_samples(images.select(some), part, centre[some], matrices)
+        return _search_chunk(library, samples, norms[some], ramps, shifts, settings.keep)
 
     starts = range(0, len(images), at_once)
     if threads < 1:
@@ -268,9 +271,31 @@ def coarse_search(
     )
 
 
-def _ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[np.float32]:
+def shift_ramps(grid: PolarGrid, shifts: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return cosines and sines that move samples of a grid back by displacements; shape (shifts, 2, samples)."""
+    kx, ky = grid.k_per_A
+    phase = 2.0 * np.pi * (shifts[:, :1] * kx + shifts[:, 1:] * ky)
+    return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
+
+
+def polar_samples(
+    images: ParticleImages,
+    part: Band,
+    centre_A: NDArray[np.float64],
+    matrices: tuple[NDArray[np.float32], NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Return samples of images times their transfer, moved back to their centres; shape (2, n, samples)."""
+    points = len(part)
+    data = images.data[:, :points] * images.transfer[:, :points]
+    if centre_A.any():
+        phase = 2.0 * np.pi * (centre_A[:, :1] * part.kx_per_A + centre_A[:, 1:] * part.ky_per_A)
+        data *= np.exp(1j * phase).astype(np.complex64)
+    return np.stack([data.real @ matrices[0], data.imag @ matrices[1]])
+
+
+def ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[np.float32]:
     """Return the mean squared transfer of every image on every ring, shape (n, rings)."""
-    ring = np.rint(np.hypot(part.column, part.row)).astype(np.int64) - int(grid.radii[0])
+    ring = part.rings - int(grid.radii[0])
     inside = (ring >= 0) & (ring < grid.radii.size)
     average = np.zeros((len(part), grid.radii.size), np.float32)
     average[np.flatnonzero(inside), ring[inside]] = 1.0
@@ -281,9 +306,8 @@ def _ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[
 
 def _search_chunk(
     library: Templates,
-    data: NDArray[np.complex64],
+    polar: NDArray[np.float32],
     norms: NDArray[np.float32],
-    matrices: tuple[NDArray[np.float32], NDArray[np.float32]],
     ramps: NDArray[np.float32],
     shifts: NDArray[np.float64],
     keep: int,
@@ -291,54 +315,39 @@ def _search_chunk(
     """Search a few images; see :func:`coarse_search`."""
     from verglas.kernels.polar import fold_maximum, shift_samples
 
-    grid, count, steps = library.grid, len(data), len(shifts)
-    real, imaginary = data.real @ matrices[0], data.imag @ matrices[1]
-    samples = np.empty((2, count, steps, real.shape[1]), np.float32)
+    grid, count, steps = library.grid, polar.shape[1], len(shifts)
+    space = Workspace()
+    samples = space.array("samples", (2, count, steps, polar.shape[2]))
     for n in range(count):
-        shift_samples(np.stack([real[n], imaginary[n]]), ramps, samples[:, n])
+        shift_samples(polar[:, n], ramps, samples[:, n])
     rows = count * steps
     orders = angular_orders(grid, samples[0].reshape(rows, -1), samples[1].reshape(rows, -1))
-    cosines, sines = _quarter_turn(grid)
+    cosines, sines = quarter_turn(grid)
     quarter, even = cosines.shape[0], grid.even
     scores = np.empty((count, 2, len(library)), np.float32)
     codes = np.empty((count, 2, len(library)), np.int32)
     first = 0
     for tile in library.tiles:
         width = tile.shape[3]
-        cosine_terms = np.empty((grid.orders.size, 2, rows, width), np.float32)
-        sine_terms = np.empty_like(cosine_terms)
+        terms = space.array("terms", (2, grid.orders.size, 2, rows, width))
+        cosine_terms, sine_terms = terms
         for m, ring in enumerate(grid.first_ring):
             for part in range(2):
                 np.matmul(orders[part, m, :, ring:], tile[part, m, ring:], out=cosine_terms[m, part])
                 np.matmul(orders[1 - part, m, :, ring:], tile[part, m, ring:], out=sine_terms[m, part])
-        flat_cosine, flat_sine = (terms.reshape(grid.orders.size, -1) for terms in (cosine_terms, sine_terms))
-        shape = (quarter, 2, rows, width)
+        flat = terms.reshape(2, grid.orders.size, -1)
+        sums = space.array("sums", (4, quarter, 2, rows, width))
+        for n, values in enumerate(sums.reshape(4, quarter, -1)):
+            which = slice(even, None) if n % 2 else slice(0, even)
+            np.matmul((sines if n // 2 else cosines)[:, which], flat[n // 2, which], out=values)
         best = np.empty((count, 2, width), np.float32)
         code = np.empty((count, 2, width), np.int32)
-        fold_maximum(
-            (cosines[:, :even] @ flat_cosine[:even]).reshape(shape),
-            (cosines[:, even:] @ flat_cosine[even:]).reshape(shape),
-            (sines[:, :even] @ flat_sine[:even]).reshape(shape),
-            (sines[:, even:] @ flat_sine[even:]).reshape(shape),
-            steps, best, code,
-        )  # fmt: skip
+        fold_maximum(sums[0], sums[1], sums[2], sums[3], steps, best, code)
         scores[:, :, first : first + width] = best
         codes[:, :, first : first + width] = code
         first += width
     gains = np.maximum(scores, 0.0).astype(np.float64) ** 2 / np.maximum(norms[:, None, :], 1e-30)
     return _resolve(library, orders, gains.reshape(count, -1), codes.reshape(count, -1), shifts, quarter, keep)
-
-
-def _quarter_turn(grid: PolarGrid) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return cosines and sines of m psi for psi from 0 to a quarter turn, at 2 m_max samples a turn; (angles, m)."""
-    psi = _angles(grid)
-    phase = np.outer(psi, grid.orders)
-    return np.cos(phase).astype(np.float32), np.sin(phase).astype(np.float32)
-
-
-def _angles(grid: PolarGrid) -> NDArray[np.float64]:
-    quarter = int(np.ceil(0.5 * grid.orders.max()))
-    return np.linspace(0.0, 0.5 * np.pi, quarter + 1)
 
 
 def _resolve(
@@ -358,7 +367,7 @@ def _resolve(
     chosen = np.argpartition(-gains, kept - 1, axis=1)[:, :kept]
     order = np.argsort(-np.take_along_axis(gains, chosen, axis=1), axis=1, kind="stable")
     chosen = np.take_along_axis(chosen, order, axis=1)
-    angles = _angles(grid)
+    angles = quarter_angles(grid)
     products = np.empty((2, grid.orders.size))
     psi, shift = np.empty((count, kept)), np.empty((count, kept), np.int64)
     for n in range(count):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from verglas.errors import InputError
 
@@ -32,6 +34,20 @@ def kernel_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         numba.set_num_threads(before)
+
+
+class Workspace:
+    """Arrays of one thread that are used again and again: fresh memory costs as much as the work done in it."""
+
+    def __init__(self) -> None:
+        self._flat: dict[str, NDArray[np.float32]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return an array of this name and shape, with anything in it."""
+        size = math.prod(shape)
+        if name not in self._flat or self._flat[name].size < size:
+            self._flat[name] = np.empty(size, np.float32)
+        return self._flat[name][:size].reshape(shape)
 
 
 def _openblas() -> tuple[Any, Any] | None:

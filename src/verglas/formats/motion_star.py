@@ -19,8 +19,8 @@ class FrameMotion:
     Attributes
     ----------
     shift_px
-        float64, shape (frames, 2): x and y of each frame as RELION gives them (its motion, in unbinned pixels; what it
-        applies is the negative).
+        float64, shape (frames, 2): the shift (x, y) that RELION applies to each frame, in unbinned pixels, zero at the
+        first frame it sums.
     items
         The items of the ``general`` block (``rlnImageSizeX``, ``rlnMicrographOriginalPixelSize`` ...).
     first_frame

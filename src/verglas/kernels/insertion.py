@@ -76,10 +76,10 @@ _narrow = cpu_kernel(inline=True)(narrow_body)
 
 @cpu_kernel(parallel=True)
 def insert_points(
-    values: Array, rotations: Array, lines: Array, scale: float, volume: Array, starts: Array, centre: int,
-    slabs: Array,
+    values: Array, rotations: Array, lines: Array, scale: float, bend: float, volume: Array, starts: Array,
+    centre: int, slabs: Array,
 ) -> None:  # fmt: skip
-    """Add central slices to a grid of sums.
+    """Add central slices, flat or bent, to a grid of sums.
 
     Every slab of planes is filled by one thread, in the order of the slices: the sums do not depend on how many slabs
     there are.
@@ -94,14 +94,19 @@ def insert_points(
         Rows of the slice: ky, first kx, past last kx, and place of the first one's value.
     scale : float
         Voxels of the grid for one pixel of the slice.
+    bend : float
+        Slices lie at height ``bend (kx^2 + ky^2)``, in pixels; points that leave the grid's sphere are left out.
     volume, starts, centre
         Grid of sums, see the module; float32 or float64, added to.
     slabs : int64 array, shape (slabs + 1,)
         Borders of the slabs along z, 0 to ``2 centre + 1``.
     """
+    limit = np.float32((centre - 1.75) ** 2)
+    # Ranges along a row are those of the flat slice, widened by how far the bent one may lie from it.
+    margin = abs(bend) * (centre * centre) / scale
     for slab in prange(slabs.shape[0] - 1):
         low, high = slabs[slab], slabs[slab + 1]
-        bottom, top = np.float64(low - 1 - centre), np.float64(high - centre)
+        bottom, top = np.float64(low - 1 - centre) - margin, np.float64(high - centre) + margin
         for n in range(values.shape[0]):
             for copy in range(rotations.shape[1]):
                 xx = np.float32(scale) * rotations[n, copy, 0, 0]
@@ -110,17 +115,25 @@ def insert_points(
                 yy = np.float32(scale) * rotations[n, copy, 1, 1]
                 zx = np.float32(scale) * rotations[n, copy, 0, 2]
                 zy = np.float32(scale) * rotations[n, copy, 1, 2]
+                xz = np.float32(scale * bend) * rotations[n, copy, 2, 0]
+                yz = np.float32(scale * bend) * rotations[n, copy, 2, 1]
+                zz = np.float32(scale * bend) * rotations[n, copy, 2, 2]
                 for line in range(lines.shape[0]):
                     ky = np.float32(lines[line, 0])
                     begin, end, place = lines[line, 1], lines[line, 2], lines[line, 3]
                     ox, oy, oz = xy * ky, yy * ky, zy * ky
                     for mirrored in range(2):
                         sign = np.float32(-1.0) if mirrored else np.float32(1.0)
-                        first, last = _narrow(begin, end, sign * xx, sign * ox, 0.0, np.inf)
+                        first, last = _narrow(begin, end, sign * xx, sign * ox, -margin, np.inf)
                         first, last = _narrow(first, last, sign * zx, sign * oz, bottom, top)
                         for i in range(first, last):
                             kx = np.float32(i)
                             x, y, z = ox + xx * kx, oy + yx * kx, oz + zx * kx
+                            if bend != 0.0:
+                                squared = kx * kx + ky * ky
+                                x, y, z = x + xz * squared, y + yz * squared, z + zz * squared
+                                if x * x + y * y + z * z >= limit:
+                                    continue
                             if (x < np.float32(0.0)) != (mirrored == 1):
                                 continue
                             at = place + i - begin
@@ -133,9 +146,14 @@ def insert_points(
 @cpu_kernel(parallel=True)
 def weigh_points(
     transforms: Array, ctf: Array, row_phases: Array, column_phases: Array, rows: Array, columns: Array,
-    weights: Array, decay: Array, squared: Array, curves: Array, curve: Array, factor: Array, out: Array,
+    weights: Array, decay: Array, squared: Array, curves: Array, curve: Array, factor: Array, quadrature: Array,
+    side: int, out: Array,
 ) -> None:  # fmt: skip
     """Fill ``out[n, i]`` with weight x CTF x shifted component (real, imaginary) and weight x CTF^2.
+
+    With ``c = -sin chi`` (the CTF) and ``q = -cos chi``, one side of the Ewald sphere is seen with
+    ``(c - i side q) / 2``: its conjugate takes the place of the CTF, and half of CTF^2 that of CTF^2, so that both
+    sides add up to the flat slice where the sphere is flat.
 
     Parameters
     ----------
@@ -153,6 +171,10 @@ def weigh_points(
     curve : int64 array, shape (n,)
     factor : complex64 array, shape (points,)
         Multiplied into every component.
+    quadrature : float32 array, shape (n, points)
+        The CTF with a quarter turn more of phase shift; used for sides only.
+    side : int
+        0 for a flat slice, 1 or -1 for a side of the sphere.
     out : float32 array, shape (n, points, 3)
     """
     for n in prange(transforms.shape[0]):
@@ -163,9 +185,15 @@ def weigh_points(
             value = transforms[n, rows[i], columns[i]] * row_phases[n, rows[i]] * column_phases[n, columns[i]]
             value *= factor[i]
             transfer = ctf[n, i]
-            out[n, i, 0] = weight * transfer * value.real
-            out[n, i, 1] = weight * transfer * value.imag
-            out[n, i, 2] = weight * transfer * transfer
+            if side == 0:
+                out[n, i, 0] = weight * transfer * value.real
+                out[n, i, 1] = weight * transfer * value.imag
+                out[n, i, 2] = weight * transfer * transfer
+            else:
+                half, other = np.float32(0.5) * weight, np.float32(side) * quadrature[n, i]
+                out[n, i, 0] = half * (transfer * value.real - other * value.imag)
+                out[n, i, 1] = half * (transfer * value.imag + other * value.real)
+                out[n, i, 2] = half * transfer * transfer
 
 
 def stored_body(volume: Array, starts: Array, centre: int, x: int, y: int, z: int) -> tuple[float, float, float]:
@@ -210,7 +238,7 @@ def read_planes(
     """
     size = out.shape[1]
     half = size // 2
-    core_limit = (core_centre - 1) * (core_centre - 1)
+    core_limit = core_centre * core_centre
     for row in prange(size):
         z = np.int64(row) if row < half else np.int64(row) - size
         for i in range(out.shape[0]):
@@ -270,13 +298,13 @@ def warm() -> None:
     values = np.zeros((1, 1, 3), np.float32)
     for kind in (np.float32, np.float64):
         volume = np.zeros(24, kind)
-        insert_points(values, identity, lines, 2.0, volume, starts, 2, np.array([0, 5]))
+        insert_points(values, identity, lines, 2.0, 0.0, volume, starts, 2, np.array([0, 5]))
         weight_per_shell(volume, starts, 2, 0.5, np.zeros((5, 2, 2)))
     weigh_points(
         np.zeros((1, 1, 1), np.complex64), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.complex64),
         np.zeros((1, 1), np.complex64), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1, np.float32),
         np.zeros(1, np.float32), np.zeros(1, np.float32), np.zeros((1, 1), np.float32), np.zeros(1, np.int64),
-        np.zeros(1, np.complex64), values,
+        np.zeros(1, np.complex64), np.zeros((1, 1), np.float32), 0, values,
     )  # fmt: skip
     for count in (1, 2):
         read_planes(

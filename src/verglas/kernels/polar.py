@@ -78,6 +78,69 @@ def fold_maximum(
                         found[t] = number if better else found[t]
 
 
+@cpu_kernel(fastmath=True)
+def fold_images(
+    even_cos: Array, odd_cos: Array, even_sin: Array, odd_sin: Array, norm: Array, penalty: Array, fit_scale: bool,
+    gain: Array, code: Array,
+) -> None:  # fmt: skip
+    """Find the best shift and in-plane angle of every image with every reference image.
+
+    Sums over even and odd angular orders at an angle psi of the first quarter turn give the scores at psi, -psi and
+    both plus half a turn.
+
+    Parameters
+    ----------
+    even_cos, odd_cos, even_sin, odd_sin : float32 arrays, shape (angles, rows, references)
+        Sums of cosine and of sine terms; a row is one shift of one image.
+    norm : float32 array, shape (images, references)
+        Power of each reference in each image.
+    penalty : float32 array, shape (shifts,)
+        Minus the logarithm of the prior of each shift.
+    fit_scale : bool
+        The gain of a score is ``score^2 / norm`` where it is positive; else ``2 score - norm``.
+    gain : float32 array, shape (images, references)
+        Best gain less its penalty.
+    code : int32 array, likewise
+        ``shift * 4 (angles - 1) + angle`` with the angle in steps of a whole turn.
+    """
+    angles, width, shifts = even_cos.shape[0], even_cos.shape[2], penalty.size
+    turn = 4 * (angles - 1)
+    best, place = np.empty(width, np.float32), np.empty(width, np.int32)
+    for n in range(gain.shape[0]):
+        gain[n, :] = np.float32(-3e38)
+        for s in range(shifts):
+            row = n * shifts + s
+            best[:] = np.float32(-3e38)
+            for j in range(angles):
+                a, b, c, d = even_cos[j, row], odd_cos[j, row], even_sin[j, row], odd_sin[j, row]
+                number = np.int32(j)
+                for t in range(width):
+                    value = max(a[t] + b[t] + abs(c[t] + d[t]), a[t] - b[t] + abs(c[t] - d[t]))
+                    better = value > best[t]
+                    best[t] = value if better else best[t]
+                    place[t] = number if better else place[t]
+            for t in range(width):
+                score = best[t]
+                if fit_scale:
+                    score = max(score, np.float32(0.0))
+                    value = score * score / max(norm[n, t], np.float32(1e-30)) - penalty[s]
+                else:
+                    value = np.float32(2.0) * score - norm[n, t] - penalty[s]
+                if value > gain[n, t]:
+                    # Which of the four angles with these sums it was.
+                    j = place[t]
+                    one = even_cos[j, row, t] + odd_cos[j, row, t]
+                    two = even_cos[j, row, t] - odd_cos[j, row, t]
+                    three = even_sin[j, row, t] + odd_sin[j, row, t]
+                    four = even_sin[j, row, t] - odd_sin[j, row, t]
+                    half = 0
+                    if two + abs(four) > one + abs(three):
+                        half, three = turn // 2, four
+                    angle = half + (j if three >= 0 else -j)
+                    gain[n, t] = value
+                    code[n, t] = s * turn + angle % turn
+
+
 @cpu_kernel()
 def order_products(template: Array, image: Array, mirrored: bool, orders: Array, out: Array) -> None:
     """Fill ``out[m] = sum over rings of conj(template) * image``, float64 real and imaginary parts.
@@ -119,6 +182,10 @@ def warm() -> None:
     one = np.zeros((1, 2, 1, 1), np.float32)
     shift_samples(one[0, :, 0], one[:, :, 0], np.zeros((2, 1, 1), np.float32))
     fold_maximum(one, one, one, one, 1, np.zeros((1, 2, 1), np.float32), np.zeros((1, 2, 1), np.int32))
+    fold_images(
+        one[0], one[0], one[0], one[0], one[0, 0], one[0, 0, 0], True, np.zeros((1, 1), np.float32),
+        np.zeros((1, 1), np.int32),
+    )  # fmt: skip
     orders, products = np.zeros(1, np.int64), np.zeros((2, 1))
     order_products(one[0], one[0], True, orders, products)
     score_at(products, orders, 0.0)

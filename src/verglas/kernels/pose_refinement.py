@@ -56,9 +56,9 @@ def _defocus_rows(
 
 @cpu_kernel(fastmath=True)
 def _products(
-    values: Array, centre: int, u: Array, v: Array, column: Array, row: Array, qx: Array, qy: Array, data: Array,
-    transfer: Array, whitening: Array, optics: Array, state: Array, rotation: Array, axes: Array, active: Array,
-    rows: Array, ramp_x: Array, ramp_y: Array, total: Array,
+    values: Array, centre: int, depth: int, u: Array, v: Array, column: Array, row: Array, qx: Array, qy: Array,
+    data: Array, transfer: Array, whitening: Array, optics: Array, state: Array, rotation: Array, axes: Array,
+    active: Array, rows: Array, ramp_x: Array, ramp_y: Array, total: Array,
 ) -> None:  # fmt: skip
     """Add up the products of all rows (derivatives at scale 1, then the model, then the data) in ``total``.
 
@@ -88,7 +88,7 @@ def _products(
         for j in range(length):
             i = first + j
             real, imag, gx, gy, gz, hx, hy, hz = _gradient(
-                values, centre, xx * u[i] + xy * v[i], yx * u[i] + yy * v[i], zx * u[i] + zy * v[i]
+                values, centre, depth, xx * u[i] + xy * v[i], yx * u[i] + yy * v[i], zx * u[i] + zy * v[i]
             )
             found[0, j], found[1, j], found[2, j], found[3, j] = real, imag, gx, gy
             found[4, j], found[5, j], found[6, j], found[7, j] = gz, hx, hy, hz
@@ -223,8 +223,8 @@ def _assemble(
 
 @cpu_kernel()
 def refine(
-    first: int, last: int, values: Array, centre: int, u: Array, v: Array, column: Array, row: Array, qx: Array,
-    qy: Array, data: Array, transfer: Array, whitening: Array, optics: Array, image: Array, active: Array,
+    first: int, last: int, values: Array, centre: int, depth: int, u: Array, v: Array, column: Array, row: Array,
+    qx: Array, qy: Array, data: Array, transfer: Array, whitening: Array, optics: Array, image: Array, active: Array,
     axes: Array, prior: Array, prior_centre: Array, most_steps: int, stop_gain: float, rotations: Array,
     state: Array, cost: Array, normal: Array, residual: Array, evaluations: Array,
 ) -> None:  # fmt: skip
@@ -233,7 +233,7 @@ def refine(
     Parameters
     ----------
     first, last : int
-    values, centre
+    values, centre, depth
         Reference, see ``kernels/slicing.py``.
     u, v : float32 arrays, shape (points,)
         Components in voxels of the reference.
@@ -291,8 +291,8 @@ def refine(
         now, then = state[n].copy(), state[n].copy()
         best, damping, used = np.inf, 1e-3, 0
         while used < most_steps:
-            _products(values, centre, u, v, column, row, qx, qy, data[m], transfer[m], whitening, optics, then, there,
-                      axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
+            _products(values, centre, depth, u, v, column, row, qx, qy, data[m], transfer[m], whitening, optics, then,
+                      there, axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
             trial = _assemble(trial_total, active, rows, then, prior, prior_centre[n], trial_matrix, trial_slope)
             used += 1
             if used == 1 or trial < best:
@@ -346,8 +346,8 @@ def warm() -> None:
     values = np.zeros(2 * (centre + 1) * (2 * centre + 1) ** 2, np.float32)
     k, whole = np.zeros(1, np.float32), np.zeros(1, np.int32)
     refine(
-        0, 1, values, centre, k, k, whole, whole, k, k, np.zeros((1, 1), np.complex64), np.zeros((1, 1), np.float32), k,
-        np.ones(3), np.zeros(1, np.int64), np.ones(PARAMETERS, np.bool_), np.eye(3)[None], np.zeros(PARAMETERS),
-        np.zeros((1, PARAMETERS)), 1, 0.1, np.eye(3)[None].copy(), np.ones((1, 7)), np.zeros(1),
-        np.zeros((1, PARAMETERS, PARAMETERS)), np.zeros(1), np.zeros(1, np.int64),
+        0, 1, values, centre, centre, k, k, whole, whole, k, k, np.zeros((1, 1), np.complex64),
+        np.zeros((1, 1), np.float32), k, np.ones(3), np.zeros(1, np.int64), np.ones(PARAMETERS, np.bool_),
+        np.eye(3)[None], np.zeros(PARAMETERS), np.zeros((1, PARAMETERS)), 1, 0.1, np.eye(3)[None].copy(),
+        np.ones((1, 7)), np.zeros(1), np.zeros((1, PARAMETERS, PARAMETERS)), np.zeros(1), np.zeros(1, np.int64),
     )  # fmt: skip

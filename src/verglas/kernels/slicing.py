@@ -53,17 +53,18 @@ def sample_body(values: Array, centre: int, x: float, y: float, z: float) -> tup
 
 
 def gradient_body(
-    values: Array, centre: int, x: float, y: float, z: float
+    values: Array, centre: int, depth: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """Return real and imaginary part at one point, then the real parts of d/dx, d/dy, d/dz and their imaginary parts.
 
-    Parameters as :func:`sample_body`. Derivatives are those of the interpolated function, which jump at voxel faces.
+    Parameters as :func:`sample_body`; ``depth`` is the largest index along z: ``centre``, or 0 for the single plane of
+    an image. Derivatives are those of the interpolated function, which jump at voxel faces.
     """
     one = np.float32(1.0)
     sign = one
     if x < np.float32(0.0):
         sign = -one
-    fx, fy, fz = x * sign, y * sign + np.float32(centre), z * sign + np.float32(centre)
+    fx, fy, fz = x * sign, y * sign + np.float32(centre), z * sign + np.float32(depth)
     ix, iy, iz = np.uintp(fx), np.uintp(fy), np.uintp(fz)
     dx, dy, dz = fx - np.float32(ix), fy - np.float32(iy), fz - np.float32(iz)
     row = np.uintp(2 * (centre + 1))
@@ -128,7 +129,7 @@ def slice_values(values: Array, centre: int, rotations: Array, kx: Array, ky: Ar
 
 @cpu_kernel(parallel=True, fastmath=True)
 def slice_gradients(
-    values: Array, centre: int, rotations: Array, kx: Array, ky: Array, out: Array, gradient: Array
+    values: Array, centre: int, depth: int, rotations: Array, kx: Array, ky: Array, out: Array, gradient: Array
 ) -> None:
     """Fill ``out[n, i]`` as :func:`slice_values`, and ``gradient[n, j, i]`` with its slopes in the image's frame.
 
@@ -139,7 +140,7 @@ def slice_gradients(
         for i in range(kx.size):
             u, v = kx[i], ky[i]
             real, imaginary, gx, gy, gz, hx, hy, hz = _gradient(
-                values, centre, r[0, 0] * u + r[1, 0] * v, r[0, 1] * u + r[1, 1] * v, r[0, 2] * u + r[1, 2] * v
+                values, centre, depth, r[0, 0] * u + r[1, 0] * v, r[0, 1] * u + r[1, 1] * v, r[0, 2] * u + r[1, 2] * v
             )
             out[n, i] = complex(real, imaginary)
             for j in range(3):
@@ -156,4 +157,4 @@ def warm() -> None:
     k = np.zeros(1, np.float32)
     out = np.zeros((1, 1), np.complex64)
     slice_values(values, centre, rotations, k, k, out)
-    slice_gradients(values, centre, rotations, k, k, out, np.zeros((1, 3, 1), np.complex64))
+    slice_gradients(values, centre, centre, rotations, k, k, out, np.zeros((1, 3, 1), np.complex64))
