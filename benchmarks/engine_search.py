@@ -32,7 +32,7 @@ from verglas.stages.simulation import StackParameters, make_density, read_atoms,
 
 BOX, PIXEL_A = 128, 2.0
 SYMMETRY = "D2"  # of the molecule; searches do not use it
-IMAGES = 48
+IMAGES = 240
 CLASSICAL_IMAGES = 6
 REPEATS = 5
 TIMED_IMAGES = 8

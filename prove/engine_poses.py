@@ -91,10 +91,11 @@ def search_case(case: Case) -> dict[str, Any]:
     volume = made.volume(case.box, case.pixel_size_A)
     reference = prepare_reference(volume, pixel_size_A, limit_A=7.5, radius_A=0.33 * case.box * pixel_size_A)
     group = point_group(case.symmetry)
-    row: dict[str, Any] = {"case": case.name, "particles": case.particles}
+    row: dict[str, Any] = {"case": case.name, "particles": case.particles, "snr": round(snr(case, made), 4)}
     ways = {
-        "coarse_to_fine": SearchSettings(symmetry=case.symmetry, keep=16),
-        "exhaustive": SearchSettings(
+        "20_A_10_deg_keep_16": SearchSettings(symmetry=case.symmetry, keep=16),
+        "12_A_7.5_deg_keep_4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, 4, symmetry=case.symmetry),
+        "exhaustive_12_A_5_deg": SearchSettings(
             12.0, np.deg2rad(5.0), 4.0, 16.0, 1, middle_limit_A=12.0, symmetry=case.symmetry
         ),
     }  # fmt: skip
@@ -114,6 +115,17 @@ def search_case(case: Case) -> dict[str, Any]:
                 ranked_above(found.best_log_likelihood, images, bad), 4
             )
     return row
+
+
+def snr(case: Case, made: Blobs) -> float:
+    """Return the variance of the signal within the particle's radius over that of the noise."""
+    clean, noisy = (
+        scene(20, box=case.box, pixel_size_A=case.pixel_size_A, noise=noise, molecule=made).images
+        for noise in (0.0, case.noise)
+    )
+    y, x = np.indices((case.box, case.box)) - case.box // 2
+    inside = np.hypot(x, y) < 0.3 * case.box
+    return float(clean[:, inside].var() / (noisy - clean).var())
 
 
 def ranked_above(log_likelihood: np.ndarray, images: ParticleImages, bad: np.ndarray) -> float:

@@ -121,6 +121,24 @@ def draw(found: Picks, title: str, name: str) -> None:
     write_picture(REPOSITORY / "docs" / "images" / f"{name}.png", found, title)
 
 
+def on_obstacle(
+    points_px: np.ndarray, obstacles: dict[str, Any], parameters: MicrographParameters, reach_A: float
+) -> np.ndarray:
+    """Tell which points lie on an ice blob or the carbon film, or within a distance of one."""
+    x, y = points_px.T
+    size_A = parameters.pixel_size_A
+    on = np.zeros(len(x), bool)
+    for blob in obstacles["blobs"]:
+        on |= np.hypot(x - blob["x_px"], y - blob["y_px"]) * size_A < blob["radius_A"] + reach_A
+    carbon = obstacles["carbon"]
+    if carbon:
+        angle, radius = math.radians(carbon["angle_degrees"]), carbon["hole_radius_A"] / size_A
+        dx, dy = x - parameters.width / 2, y - parameters.height / 2
+        across, along = dx * math.cos(angle) + dy * math.sin(angle), dy * math.cos(angle) - dx * math.sin(angle)
+        on |= np.hypot(across - carbon["distance_from_middle_px"] + radius, along) > radius - reach_A / size_A
+    return on
+
+
 def simulated(name: str, options: dict[str, Any], micrographs: int = 3, size: int = 2048) -> dict[str, Any]:
     """Pick simulated micrographs whose particles are known, with the true CTF, at one setting a molecule."""
     parameters = MicrographParameters(
@@ -128,14 +146,14 @@ def simulated(name: str, options: dict[str, Any], micrographs: int = 3, size: in
     )
     radius_A = round(read_atoms(parameters).radius_A)
     settings = RING if parameters.model == "apoferritin" else PickingSettings(
-        radius_A=0.7 * radius_A, max_radius_A=0.9 * radius_A, highest_resolution_A=20.0
+        radius_A=0.55 * radius_A, max_radius_A=0.9 * radius_A, threshold=5.0
     )  # fmt: skip
     settings = PickingSettings(
         **{**{key: getattr(settings, key) for key in settings.__dataclass_fields__},
            "areas": AreaSettings(edge_distance_A=radius_A)},
     )  # fmt: skip
     size_A = parameters.pixel_size_A
-    sums = np.zeros(3, int)
+    sums = np.zeros(4, int)
     distances: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         made = simulate_micrographs(parameters, Path(folder) / "made", threads=2)
@@ -147,15 +165,17 @@ def simulated(name: str, options: dict[str, Any], micrographs: int = 3, size: in
             defocus = lens.u_A, lens.v_A, math.radians(lens.angle_degrees), math.radians(lens.phase_shift_degrees)
             found = pick_particles(read_image(path)[0], size_A, optics, defocus, settings=settings).positions_A
             true = places[[Path(one).stem == Path(truth.name).stem for one in names]]
-            inside = np.all((true >= radius_A) & (true <= size * size_A - radius_A), axis=1)
+            clear = ~on_obstacle(true / size_A, truth.obstacles, parameters, radius_A)
+            sums[3] += int(on_obstacle(found / size_A, truth.obstacles, parameters, 0.0).sum())
+            inside = clear & np.all((true >= radius_A) & (true <= size * size_A - radius_A), axis=1)
             hit = pairs(found, true, 20.0)
-            sums += len(hit), len(found), int(inside.sum()) + int(np.sum(~inside[hit[:, 1]]))
+            sums[:3] += len(hit), len(found), int(inside.sum()) + int(np.sum(~inside[hit[:, 1]]))
             distances += np.hypot(*(found[hit[:, 0]] - true[hit[:, 1]]).T).tolist()
-    hits, found_all, true_all = (int(value) for value in sums)
+    hits, found_all, true_all, on_bad = (int(value) for value in sums)
     return {
         "case": name, "micrographs": micrographs, "particles": true_all, "picks": found_all,
         "precision": round(hits / max(found_all, 1), 4), "recall": round(hits / max(true_all, 1), 4),
-        "f1": f1(hits, found_all, true_all),
+        "f1": f1(hits, found_all, true_all), "picks_on_ice_or_carbon": on_bad,
         "median_distance_A": round(float(np.median(distances)), 2) if distances else None,
     }  # fmt: skip
 

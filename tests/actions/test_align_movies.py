@@ -40,7 +40,7 @@ def test_one_movie_becomes_files_and_figures(movie, tmp_path):
     files, values = align_one(record, task_in(tmp_path), AlignMovies.Parameters().model_dump())
     shifts = np.column_stack([values["shifts_x_A"], values["shifts_y_A"]])
     assert rms_error_A(shifts, made.shifts_A) < 0.3
-    assert set(files) == {"sum", "spectrum", "thumbnail", "shifts", "picture"}
+    assert set(files) == {"sum", "spectrum", "thumbnail", "shifts", "motion", "picture"}
     total, pixel_A = read_image(files["sum"])
     assert total.shape == (values["n_y"], values["n_x"]) == (480, 512)
     assert pixel_A == pytest.approx(1.0)

@@ -12,7 +12,9 @@ import pytest
 from tests.engine.atoms import blobs
 from tests.support.oracles import program
 from verglas.engine.class_sums import Assignments, ClassSums
+from verglas.engine.image_search import search_images
 from verglas.engine.images import ParticleImages, prepare_images
+from verglas.engine.reference import prepare_image_reference
 from verglas.errors import InputError
 from verglas.formats import MrcStackWriter, OpticsGroup, ParticleTable, read_image, write_particles
 from verglas.geometry import euler_to_matrix, random_rotations
@@ -169,6 +171,19 @@ def test_threads_calls_and_parts_change_nothing() -> None:
     np.testing.assert_allclose(whole.planes, added.planes, atol=1e-12 * whole.planes.max())
     with pytest.raises(InputError, match="other classes"):
         added.add(ClassSums(BOX, PIXEL_A, 2).arrays())
+
+
+def test_a_search_against_averages_feeds_the_next_sums() -> None:
+    images, defocus, poses = particles(60, 1.0)
+    ready, half = prepared(images, defocus), np.arange(60) % 2
+    first, second = ClassSums(BOX, PIXEL_A, CLASSES), ClassSums(BOX, PIXEL_A, CLASSES)
+    first.insert(ready, half, poses)
+    references = [prepare_image_reference(image, PIXEL_A) for image in first.finish().images]
+    found = search_images(references, ready)
+    assert (found.reference[:, 0] == poses.number).mean() > 0.9
+    second.insert(ready, half, Assignments.of_images(found.reference, found.psi, found.displacements_A, found.weights))
+    assert second.occupancy.sum() == pytest.approx(60.0)
+    np.testing.assert_allclose(second.occupancy, first.occupancy, atol=5.0)
 
 
 def test_empty_classes_and_halves_are_said_and_wrong_rows_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.engine.particles import make_particles
 from tests.support.relion import relion_reconstruct
 from verglas.engine.fourier_sums import FourierSums, Slices, Sphere, split_symmetry
-from verglas.engine.reconstruct_particles import half_sets, particle_weights, reconstruct_particles
+from verglas.engine.reconstruct_particles import best_scores, half_sets, particle_weights, reconstruct_particles
 from verglas.engine.reconstruction import Reconstruction, memory_needed
 from verglas.errors import FormatError, InputError
 from verglas.formats import ParticleTable
@@ -150,6 +150,27 @@ def test_sums_add_up_and_survive_a_file(clean: tuple[Path, ParticleTable, np.nda
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     with pytest.raises(FormatError, match="no sums"):
         Reconstruction.load(tmp_path / "bad.npz")
+
+
+def test_parts_of_a_table_have_the_whole_tables_weights(clean: tuple[Path, ParticleTable, np.ndarray]) -> None:
+    folder, table, _ = clean
+    some = table.select(slice(0, 30))
+    some["score"], some["occupancy"], some["half_set"] = np.arange(30), 50.0 + np.arange(30), 0
+    some["active"][20:] = 0
+    options = {"score_b_factor_A2": 5.0}
+    whole = reconstruct_particles(some, folder, **options)
+    parts = [reconstruct_particles(some, folder, rows=np.arange(n, n + 10), **options) for n in (0, 10, 20)]
+    assert not parts[2].images.any()
+    for part in parts[1:]:
+        parts[0].add(part.arrays())
+    assert parts[0].images.tolist() == whole.images.tolist() == [10, 10]
+    for name, array in whole.arrays().items():
+        np.testing.assert_allclose(parts[0].arrays()[name], array, atol=1e-5 * np.abs(array).max())
+    assert best_scores(some, 0.0).all()
+    assert best_scores(some, 0.25).tolist() == (np.arange(30) >= 15).tolist()
+    assert best_scores(some, 12.0).sum() == 18
+    with pytest.raises(InputError, match="lower the score"):
+        best_scores(some, 25.0)
 
 
 def test_core_keeps_what_single_precision_loses() -> None:

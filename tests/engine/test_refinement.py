@@ -98,7 +98,7 @@ def test_defocus_and_astigmatism_are_refined() -> None:
     wrong = s.defocus.copy()
     wrong[:, :2] += np.array([180.0, 100.0])
     transfer = ctf(images.band.kx_per_A, images.band.ky_per_A, s.optics, *wrong.T) * images.whitening
-    off = ParticleImages(images.band, images.data, transfer, images.whitening, images.optics, wrong)
+    off = ParticleImages(images.band, images.data, transfer, images.whitening, images.group, images.optics, wrong)
     found = refine_poses(
         reference, off, s.rotations, s.displacements_A, RefinementSettings(defocus=True, astigmatism=True)
     )

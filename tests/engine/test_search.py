@@ -123,6 +123,28 @@ def test_priors_confine_the_search() -> None:
     assert np.mean(away < 12.0) > 0.95
 
 
+def test_soft_priors_pull_directions_shifts_and_references() -> None:
+    s, images, reference = prepared(40, 4.0)
+    # A prior of tilts near 90 degrees strong enough to hold every pose there.
+    tilted = search_poses(reference, images, SETTINGS, log_prior=lambda d: -1e4 * d[:, 2] ** 2)
+    assert np.median(np.abs(tilted.rotations[:, 0, 2, 2])) < 0.1
+    flat = search_poses(reference, images, SETTINGS, log_prior=lambda d: np.zeros(len(d)))
+    assert np.array_equal(flat.best_rotations, search_poses(reference, images, SETTINGS).best_rotations)
+    held = SearchSettings(**{**vars(SETTINGS), "shift_sigma_A": 0.1})
+    near = coarse_search(Templates([reference], images.band, held), images, held, centre_A=s.displacements_A)
+    assert np.array_equal(near.displacements_A[:, 0], s.displacements_A)
+    shares = search_poses([reference, reference], images, SETTINGS, log_share=[0.0, 50.0])
+    assert np.all(shares.reference[:, 0] == 1)
+
+
+def test_low_resolution_can_be_left_out() -> None:
+    s, _, reference = prepared(40, 4.0)
+    images = prepare_images(s.images, s.optics, s.defocus, s.noise_power, 6.0, low_A=60.0)
+    found = search_poses(reference, images, SETTINGS)
+    away = np.rad2deg(geodesic_distance(found.best_rotations, s.rotations))
+    assert np.mean(away < 5.0) > 0.9
+
+
 def test_shifts_fill_a_circle_evenly() -> None:
     shifts = hexagonal_shifts(4.0, 16.0)
     assert len(shifts) == 61

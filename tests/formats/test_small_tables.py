@@ -134,6 +134,23 @@ def test_motion_comes_back(tmp_path: Path) -> None:
     again = read_motion_star(tmp_path / "m.star")
     assert np.array_equal(again.shift_px, motion.shift_px)
     assert (again.items, again.first_frame) == (motion.items, 3)
+    assert again.local_model_px is None
+
+
+def test_local_motion_comes_back_and_is_evaluated(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    model = rng.standard_normal((2, 6, 3))
+    rows = np.array([[1, 340.0, 512.0, 0.25, -0.5], [2, 340.0, 512.0, 0.5, -1.0]])
+    motion = FrameMotion(np.array([[0.0, 0.0], [1.25, -2.5], [2.0, 1.0]]), {}, 1, model, rows)
+    write_motion_star(motion, tmp_path / "m.star")
+    again = read_motion_star(tmp_path / "m.star")
+    np.testing.assert_allclose(again.local_model_px, model, rtol=1e-5)
+    np.testing.assert_allclose(again.local_shifts, rows)
+    x, y, z = 0.25, -0.5, 2.0
+    terms = np.outer([1, x, x * x, y, y * y, x * y], [z, z * z, z**3])
+    shifts = motion.shifts_at(np.array([x]), np.array([y]))
+    np.testing.assert_allclose(shifts[2, :, 0], motion.shift_px[2] + np.sum(model * terms, axis=(1, 2)))
+    assert (shifts[0, :, 0] == 0).all()
 
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [

@@ -22,7 +22,7 @@ LARGEST_PIXEL_BYTES = 4
 
 
 class AlignMovies(Action):
-    """Whole-frame alignment of movies, one result a movie."""
+    """Alignment of movies, whole frames and local motion, one result a movie."""
 
     name = "align-movies"
     title = "Align Movies"
@@ -33,6 +33,9 @@ class AlignMovies(Action):
 
         min_shift_A: float = field(2.0, help="Least shift looked at in the first search.", unit="A", ge=0)
         max_shift_A: float = field(40.0, help="Largest shift looked at in one search.", unit="A", gt=0)
+        patches: int = field(
+            6, help="Patches along the longer side that follow local motion; 1: whole frames only.", ge=1, le=20
+        )
         dose_filter: bool = field(True, help="Weight frames by radiation damage.")
         restore_noise_power: bool = field(True, help="Keep the noise of the sum white under the dose filter.")
         pre_exposure_e_per_A2: float = field(0.0, help="Dose before the first frame.", unit="e/A^2", ge=0)
@@ -49,6 +52,9 @@ class AlignMovies(Action):
         )
         mask_central_cross: bool = field(True, help="Leave out frequencies beside the axes.", expert=True)
         cross_half_width: int = field(1, help="Half-width of that cross.", unit="Fourier pixels", ge=0, expert=True)
+        patch_b_factor_A2: float = field(
+            800.0, help="Weight of frequencies in patches: exp(-B k^2 / 4).", unit="A^2", gt=0, expert=True
+        )
         running_average: int = field(1, help="Odd number of frames aligned as one.", ge=1, expert=True)
         smooth_shifts: bool = field(True, help="Smooth the path by as much as its errors ask for.", expert=True)
         first_frame: int = field(1, help="First frame to sum.", ge=1, expert=True)
@@ -67,6 +73,7 @@ class AlignMovies(Action):
         from verglas.stages.motion.budget import plan_memory
         from verglas.stages.motion.layout import plan_layout
         from verglas.stages.motion.low_frequencies import low_frequency_reach, low_layout
+        from verglas.stages.motion.patches import patch_bytes
 
         threads = min(STATED_THREADS, os.cpu_count() or 1)
         memory, disk, seconds = 0, 0, 0.0
@@ -84,6 +91,9 @@ class AlignMovies(Action):
                 references,
                 threads,
                 None,
+                patch_bytes=patch_bytes(low, parameters.patches, movie["n_frames"], parameters.patch_b_factor_A2)
+                if parameters.patches > 1
+                else 0,
             )
             memory, disk = max(memory, one.memory_bytes), disk + one.disk_bytes
             seconds += one.cpu_seconds
@@ -139,6 +149,7 @@ def settings_of(movie: dict[str, Any], parameters: Any) -> tuple[AlignmentSettin
         mask_central_cross=parameters.mask_central_cross, cross_half_width=parameters.cross_half_width,
         termination_A=parameters.termination_A, max_rounds=parameters.max_rounds,
         running_average=parameters.running_average, smooth=parameters.smooth_shifts,
+        patches=parameters.patches, patch_b_factor_A2=parameters.patch_b_factor_A2,
     )  # fmt: skip
     sums = SumSettings(
         voltage_kV=movie["voltage_kV"], pre_exposure_e_per_A2=parameters.pre_exposure_e_per_A2,

@@ -63,6 +63,10 @@ class FindParticles(Action):
         low_variance_limit: float = field(0.5, help="Variance this far below the usual is low.", unit="FWHM",
                                           gt=0, expert=True)  # fmt: skip
         background_boxes: int = field(50, help="Quiet boxes in which the noise is measured.", ge=1, expert=True)
+        background_factor: float | None = field(
+            2.0, help="Most unexplained background of a pick: ice, carbon and clumps have more; none: any.",
+            unit="medians of all picks", gt=0, expert=True,
+        )  # fmt: skip
         max_background: float | None = field(
             None, help="Most unexplained background of a pick.", unit="standard deviations of the noise", gt=0,
             expert=True,
@@ -150,7 +154,8 @@ def settings_of(parameters: Any) -> PickingSettings:
         shape=parameters.picker, radius_A=parameters.radius_A, inner_radius_A=parameters.inner_radius_A,
         max_radius_A=parameters.max_radius_A, min_distance_A=parameters.min_distance_A,
         threshold=parameters.threshold, highest_resolution_A=parameters.highest_resolution_A,
-        background_boxes=parameters.background_boxes, max_background=parameters.max_background,
+        background_boxes=parameters.background_boxes, background_factor=parameters.background_factor,
+        max_background=parameters.max_background,
         max_score=parameters.max_score, areas=areas,
     )  # fmt: skip
 

@@ -86,11 +86,8 @@ def picks_of(project: Project, state: PickState) -> NDArray[Any]:
     if state.threshold is not None:
         if "candidates" not in files:
             raise InputError("these positions were imported and have no scores to set a threshold on.")
-        picks = picks[
-            chosen(
-                picks, state.threshold, max_background=values.get("max_background"), max_score=values.get("max_score")
-            )
-        ]
+        limits = {name: values.get(name) for name in ("background_factor", "max_background", "max_score")}
+        picks = picks[chosen(picks, state.threshold, **limits)]
     if state.removed:
         picks = picks[distances(picks, state.removed).min(axis=1) > SAME_A]
     added = np.zeros(len(state.added), picks.dtype)

@@ -25,4 +25,13 @@ ACTIONS: dict[str, Declared] = {
     "create-package": Declared(
         "verglas.actions.create_package:CreatePackage", "Cut picked particles into a stack, ready for refinement."
     ),
+    "combine-packages": Declared(
+        "verglas.actions.combine_packages:CombinePackages", "Join refinement packages, or resample one."
+    ),
+    "classify-2d": Declared(
+        "verglas.actions.classify_2d:Classify2D", "Sort particles into 2D classes by maximum likelihood."
+    ),
+    "generate-3d": Declared(
+        "verglas.actions.generate_3d:Generate3D", "Reconstruct maps from the particles of refinement packages."
+    ),
 }

@@ -136,7 +136,7 @@ def demo(
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
     from verglas.cli.demo_ctf import ctf_section
-    from verglas.cli.demo_picking import picking_options, picking_section
+    from verglas.cli.demo_picking import package_section, picking_options, picking_section
     from verglas.cli.demo_report import Section, write_report
     from verglas.execution.resources import this_machine
     from verglas.project import Project
@@ -181,6 +181,13 @@ def demo(
         run = project_run(project, "find-particles", threads=1, workers=cores, seed=seed, **options)
         picked, found = picking_section(made, parameters, options["max_radius_A"], run, project)
         figures |= found
+        say("cutting them into a stack")
+        run = project_run(
+            project, "create-package", threads=1, workers=cores, seed=seed,
+            largest_dimension_A=2 * options["max_radius_A"],
+        )  # fmt: skip
+        cut, found = package_section(run, project)
+        figures |= found
     finished = time.perf_counter()
 
     figures = {
@@ -204,7 +211,7 @@ def demo(
             ("commit", figures["commit"] or "not from a repository"),
         ],
     )
-    write_report(output, "verglas demo", [overview, aligned, fitted, picked], figures)
+    write_report(output, "verglas demo", [overview, aligned, fitted, picked, cut], figures)
     if as_json:
         print_json({**figures, "report": str(output / "report.html")})
     else:

@@ -90,3 +90,25 @@ def picking_section(
         "pick_distance_A": round(float(np.median(distances)), 2) if len(distances) else None,
         "picking_failed": len(run.failures),
     }
+
+
+def package_section(run: Any, project: Any) -> tuple[Section, dict[str, Any]]:
+    """Show the stack that was cut; return a chapter of the report and its figures."""
+    from verglas.cli.demo_report import Section
+
+    package = project.assets("package")[-1]
+    (result,) = project.results("package", package["id"])
+    section = Section(
+        "Create Package",
+        "The picks were cut from the aligned sums into a stack, from which refinement will start.",
+        [
+            ("particles", str(package["count"])),
+            ("box", f"{package['box_px']} pixels of {package['pixel_size_A']:.3g} A"),
+        ],
+        [((project.folder / result["files"]["picture"]).read_bytes(), "Particles from all over the stack.")],
+    )
+    return section, {
+        "particles_in_stack": package["count"],
+        "box_px": package["box_px"],
+        "micrographs_not_cut": len(run.failures),
+    }

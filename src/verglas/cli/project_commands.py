@@ -13,6 +13,7 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 KINDS = {
     "movies": "movie", "images": "image", "micrographs": "image", "positions": "positions",
     "volumes": "volume", "models": "model", "packages": "package",
+    "classifications": "classification",
 }  # fmt: skip
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "movie": (
@@ -30,6 +31,10 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "package": (
         ("particles", "count"), ("box", "box_px"), ("pixel (A)", "pixel_size_A"), ("symmetry", "symmetry"),
         ("kDa", "mass_kDa"), ("size (A)", "largest_dimension_A"), ("classes", "classes"),
+    ),
+    "classification": (
+        ("package", "package"), ("round", "round"), ("of", "rounds"), ("classes", "classes"),
+        ("particles", "particles_used"), ("to (A)", "limit_A"),
     ),
 }  # fmt: skip
 kind_argument = click.argument("kind", type=click.Choice(list(KINDS)))

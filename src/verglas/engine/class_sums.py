@@ -51,6 +51,22 @@ class Assignments:
     displacements_A: NDArray[np.floating[Any]]
     weights: NDArray[np.floating[Any]]
 
+    @classmethod
+    def of_images(
+        cls, number: ArrayLike, psi: ArrayLike, displacements_A: ArrayLike, weights: ArrayLike
+    ) -> Assignments:
+        """Return the rows of images that have K poses each: shapes (n, K), displacements (n, K, 2).
+
+        It takes what :class:`verglas.engine.image_search.ImagePosterior` holds; weights may be multiplied by one of
+        each image.
+        """
+        share = np.asarray(weights, np.float64)
+        count, several = share.shape
+        return cls(
+            np.repeat(np.arange(count), several), np.asarray(number, np.int64).ravel(),
+            np.asarray(psi, np.float64).ravel(), np.asarray(displacements_A, np.float64).reshape(-1, 2), share.ravel(),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class ClassAverages:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from verglas.engine.images import Band, ParticleImages
 from verglas.engine.polar_grid import PolarGrid, angular_orders, hexagonal_shifts, polar_grid, quarter_turn, to_polar
+from verglas.engine.polar_images import polar_samples, ring_power, shift_penalty, shift_ramps
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
-from verglas.engine.search import polar_samples, ring_power, shift_ramps
 from verglas.engine.threads import Workspace, single_blas_thread
 from verglas.errors import InputError
 from verglas.geometry import euler_to_matrix, matrix_to_euler
@@ -222,9 +222,7 @@ def _grid_search(
     shifts = hexagonal_shifts(options.shift_step_A, options.shift_range_A)
     ramps = shift_ramps(grid, shifts)
     norms = ring_power(images, part, grid) @ library.power
-    penalty = np.zeros(len(shifts), np.float32)
-    if options.shift_sigma_A > 0:
-        penalty[:] = 0.5 * (shifts**2).sum(axis=1) / options.shift_sigma_A**2
+    penalty = shift_penalty(shifts, options.shift_sigma_A)
     turn = quarter_turn(grid)
     per_image = 24 * grid.orders.size * len(shifts) * len(library)
     at_once = int(max(1, options.tile_bytes // per_image))

@@ -113,7 +113,9 @@ class ParticleImages:
     transfer
         CTF, contrast and whitening; float32, shape (n, points).
     whitening
-        Whitening with the sign of the contrast; float32, shape (points,).
+        Whitening with the sign of the contrast, of each group of images with one noise; float32, (groups, points).
+    group
+        Group of each image, from 0; int64, shape (n,).
     optics
         The optics group.
     defocus
@@ -124,6 +126,7 @@ class ParticleImages:
     data: NDArray[np.complex64]
     transfer: NDArray[np.float32]
     whitening: NDArray[np.float32]
+    group: NDArray[np.int64]
     optics: Optics
     defocus: NDArray[np.float64]
 
@@ -138,7 +141,9 @@ class ParticleImages:
 
     def select(self, rows: Any) -> ParticleImages:
         """Return some of the images."""
-        return replace(self, data=self.data[rows], transfer=self.transfer[rows], defocus=self.defocus[rows])
+        return replace(
+            self, data=self.data[rows], transfer=self.transfer[rows], group=self.group[rows], defocus=self.defocus[rows]
+        )
 
 
 def normalise(images: Any, radius_A: float, pixel_size_A: float) -> NDArray[np.float32]:
@@ -179,6 +184,7 @@ def prepare_images(
     noise_power: Any,
     high_A: float,
     *,
+    group: Any | None = None,
     low_A: float = np.inf,
     contrast_inverted: bool = False,
     threads: int = 1,
@@ -197,9 +203,12 @@ def prepare_images(
     defocus
         Shape (n, 4) or (4,): u and v in A, angle of u and phase shift in radians.
     noise_power
-        Power of the noise in each shell, |F|^2 / pixels, shape (shells,), as of :func:`verglas.signal.noise_power`.
+        Power of the noise in each shell, |F|^2 / pixels, shape (shells,), as of :func:`verglas.signal.noise_power`; or
+        of each group, such as a micrograph, shape (groups, shells).
     high_A, low_A
         Band limits in A.
+    group
+        Group of each image whose noise it has, shape (n,), from 0; the first of all when None.
     contrast_inverted
         Protein is white in the images.
     threads
@@ -224,22 +233,28 @@ def prepare_images(
     count, box = images.shape[:2]
     points = band(box, optics.pixel_size_A, high_A, low_A)
     kx, ky = points.kx_per_A, points.ky_per_A
-    power = np.asarray(noise_power, np.float64)
-    noise = np.interp(np.hypot(points.column, points.row), np.arange(power.size), power)
-    if power.ndim != 1 or not np.all(noise > 0):
+    power = np.atleast_2d(np.asarray(noise_power, np.float64))
+    which = np.zeros(count, np.int64) if group is None else np.asarray(group, np.int64)
+    if which.shape != (count,) or (count and not (which.min() >= 0 and which.max() < len(power))):
+        raise InputError(f"{count} images need a group each, from 0 to {len(power) - 1}: one of those with a spectrum.")
+    radius = np.hypot(points.column, points.row)
+    noise = np.stack([np.interp(radius, np.arange(one.size), one) for one in power])
+    if not np.all(noise > 0):
         raise InputError("the noise spectrum has no power somewhere in the band; measure it anew or narrow the band.")
     whitening = 1.0 / (box * np.sqrt(noise))
     # The origin at pixel n // 2 and odd aberrations are pure phases.
     phase = 2j * np.pi * (box // 2) / box * (points.column + points.row)
-    factor = whitening * np.exp(phase)
+    factor = np.exp(phase)
     if optics.has_odd_aberrations:
         factor = factor * np.conj(odd_aberration_factor(kx, ky, optics, dtype=np.complex128))
     transform = rfft(images.astype(np.float32, copy=False), 2, workers=threads).reshape(count, -1)
     data = transform[:, (points.row % box) * (box // 2 + 1) + points.column]
+    white = whitening.astype(np.float32)
     data *= factor.astype(np.complex64)
+    data *= white[which]
     parameters = np.broadcast_to(np.asarray(defocus, np.float64), (count, 4)).copy()
-    signed = (-whitening if contrast_inverted else whitening).astype(np.float32)
+    signed = -white if contrast_inverted else white
     with kernel_threads(threads):
         transfer = ctf(kx, ky, optics, *parameters.T)
-    transfer *= signed
-    return ParticleImages(points, data, transfer, signed, optics, parameters)
+    transfer *= signed[which]
+    return ParticleImages(points, data, transfer, signed, which, optics, parameters)

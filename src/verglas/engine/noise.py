@@ -24,14 +24,14 @@ def noise_ratio(
     *,
     threads: int = 1,
 ) -> NDArray[np.float64]:
-    """Return the measured over the assumed power of the noise on each ring, over all images; 1 where they agree.
+    """Return the measured over the assumed power of the noise of each group on each ring; 1 where they agree.
 
     Parameters
     ----------
     reference
         Prepared to the images' limit or finer.
     images
-        Prepared images of one group, best a hundred or more.
+        Prepared images, best a hundred or more of each group.
     rotations, displacements_A, scale
         Their poses: shapes (n, 3, 3), (n, 2), and () or (n,).
     threads
@@ -39,8 +39,8 @@ def noise_ratio(
 
     Returns
     -------
-    ndarray, shape (rings,)
-        By ring number, in steps of 1 / width of the box; 1 on rings outside the band.
+    ndarray, shape (groups, rings)
+        By ring number, in steps of 1 / width of the box; 1 on rings outside the band and for groups without images.
 
     Raises
     ------
@@ -54,17 +54,19 @@ def noise_ratio(
     u, v = images.true_k_per_A
     R, moved = np.asarray(rotations), np.asarray(displacements_A, np.float64)
     factor = np.broadcast_to(np.asarray(scale, np.float64), (count,))
-    total = np.zeros(len(band))
+    groups = len(images.whitening)
+    total = np.zeros((groups, len(band)))
     for first in range(0, count, AT_ONCE):
         some = slice(first, first + AT_ONCE)
         model = images.transfer[some] * reference.slices(R[some], u, v, threads=threads)
         phase = moved[some, :1] * band.kx_per_A + moved[some, 1:] * band.ky_per_A
         model *= (factor[some, None] * np.exp(-2j * np.pi * phase)).astype(np.complex64)
-        total += (np.abs(images.data[some] - model) ** 2).sum(axis=0, dtype=np.float64)
+        np.add.at(total, images.group[some], np.abs(images.data[some] - model) ** 2)
     rings = band.rings
-    points = np.bincount(rings)
-    ratio: NDArray[np.float64] = np.bincount(rings, total) / (count * np.maximum(points, 1))
-    ratio[points == 0] = 1.0
+    size = rings.max() + 1
+    measured = np.bincount(images.group, minlength=groups)[:, None] * np.bincount(rings, minlength=size)
+    sums = np.stack([np.bincount(rings, values, size) for values in total])
+    ratio: NDArray[np.float64] = np.where(measured > 0, sums / np.maximum(measured, 1), 1.0)
     return ratio
 
 
@@ -76,18 +78,19 @@ def reweigh(images: ParticleImages, ratio: Any) -> ParticleImages:
     images
         Prepared images.
     ratio
-        Power of the noise over what the images were whitened by, as of :func:`noise_ratio`.
+        Power of the noise over what the images were whitened by, as of :func:`noise_ratio`; shape (groups, rings), or
+        (rings,) for all groups.
 
     Raises
     ------
     InputError
         If a ring of the band has no power.
     """
-    values = np.asarray(ratio, np.float64)
-    rings = images.band.rings
-    if values.ndim != 1 or values.size <= rings.max() or not np.all(values[rings] > 0):
+    values, rings = np.atleast_2d(np.asarray(ratio, np.float64)), images.band.rings
+    if values.ndim != 2 or values.shape[1] <= rings.max() or not np.all(values[:, rings] > 0):
         raise InputError("the noise needs power on every ring of the band; measure it on more images.")
-    factor = (1.0 / np.sqrt(values[rings])).astype(np.float32)
-    return replace(
-        images, data=images.data * factor, transfer=images.transfer * factor, whitening=images.whitening * factor
-    )
+    if len(values) not in {1, len(images.whitening)}:
+        raise InputError(f"{len(values)} spectra do not fit {len(images.whitening)} groups of images.")
+    whitening = images.whitening * (1.0 / np.sqrt(values[:, rings])).astype(np.float32)
+    factor = (whitening / images.whitening)[images.group]
+    return replace(images, data=images.data * factor, transfer=images.transfer * factor, whitening=whitening)

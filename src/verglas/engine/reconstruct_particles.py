@@ -50,6 +50,36 @@ def particle_weights(table: ParticleTable, *, use_sigma: bool = False) -> NDArra
     return np.asarray(weights)
 
 
+def best_scores(table: ParticleTable, threshold: float) -> NDArray[np.bool_]:
+    """Return which particles have scores good enough.
+
+    Parameters
+    ----------
+    table
+        Particles.
+    threshold
+        0: all; up to 1: the best-scoring part of the active ones; above 1: the least score itself.
+
+    Raises
+    ------
+    InputError
+        If it is negative, or no active particle scores as high.
+    """
+    score, active = table["score"].astype(np.float64), table["active"] > 0
+    if not threshold >= 0.0:
+        raise InputError(f"a score threshold of {threshold:g} makes no sense; give 0, a part up to 1, or a score.")
+    if threshold == 0.0:
+        return np.ones(len(table), bool)
+    least = threshold
+    if threshold <= 1.0 and active.any():
+        count = max(1, round(threshold * np.count_nonzero(active)))
+        least = np.sort(score[active])[-count]
+    good: NDArray[np.bool_] = score >= least
+    if not (good & active).any():
+        raise InputError(f"no active particle has a score of {least:g} or more; lower the score threshold.")
+    return good
+
+
 def half_sets(table: ParticleTable) -> NDArray[np.int64]:
     """Return 0 or 1 for each particle: its half set, or alternately where none is assigned.
 
@@ -78,6 +108,7 @@ def reconstruct_particles(
     noise_power: NDArray[np.float64] | None = None,
     contrast_inverted: bool | None = None,
     ewald_sphere: int = 0,
+    rows: NDArray[np.int64] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reconstruction:
     """Add all active particles of a table to a reconstruction.
@@ -104,6 +135,8 @@ def reconstruct_particles(
     ewald_sphere
         1: correct for the curvature of the Ewald sphere, beam towards +z of the turned particle; -1: the same for the
         other hand; 0: do not.
+    rows
+        Only these particles, one part of a sum; mean weights and scores, and half sets, are the whole table's.
     progress
         Called with (particles done, particles in all).
 
@@ -127,6 +160,9 @@ def reconstruct_particles(
     scores = table["score"].astype(np.float64)
     decay = -(scores - np.average(scores[used], weights=weights[used])) * score_b_factor_A2
     pixel_size_A = _pixel_size(table, used)
+    some = used[:1]
+    if rows is not None:
+        used = rows[weights[rows] > 0.0]
     names = table.names_of("image_name")
     if not all(names[i] and table["image_section"][i] > 0 for i in used):
         raise InputError("some particles name no stack or no section of it, so their images cannot be read.")
@@ -134,7 +170,7 @@ def reconstruct_particles(
     with ExitStack() as open_files:
         stacks = {
             name: open_files.enter_context(MrcStack(Path(folder) / name))
-            for name in dict.fromkeys(names[i] for i in used)
+            for name in dict.fromkeys(names[i] for i in (*some, *used))
         }
         shapes = {stack.shape[1:] for stack in stacks.values()}
         box = next(iter(shapes))[0]

@@ -210,7 +210,7 @@ def refine_poses(
         refine(
             first, last, reference.values, reference.centre, reference.depth, u, v, band.column[:points],
             band.row[:points], qx.astype(np.float32), qy.astype(np.float32), images.data, images.transfer,
-            images.whitening, constants, which, active, axes, prior, prior_centre, options.most_steps,
+            images.whitening, images.group, constants, which, active, axes, prior, prior_centre, options.most_steps,
             options.stop_gain, R, state, cost, normal, residual, evaluations,
         )  # fmt: skip
 

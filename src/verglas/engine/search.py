@@ -20,6 +20,7 @@ from verglas.engine.polar_grid import (
     quarter_turn,
     to_polar,
 )
+from verglas.engine.polar_images import polar_samples, ring_power, shift_penalty, shift_ramps
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
 from verglas.engine.threads import Workspace, single_blas_thread
@@ -46,7 +47,7 @@ class SearchSettings:
     final_limit_A
         Resolution at which the best one is refined to the end; 0: the images' own.
     shift_sigma_A
-        Standard deviation of the prior on displacements in refinement; 0: none.
+        Standard deviation of the prior on each displacement about the centre, in search and refinement; 0: none.
     symmetry
         Name of the point group of all references.
     tile_bytes
@@ -73,8 +74,8 @@ class Posterior:
     Attributes
     ----------
     rotations, displacements_A, reference, log_likelihood, weights
-        Shapes (n, K, 3, 3), (n, K, 2), (n, K), (n, K) and (n, K), of the poses at the middle resolution; the weights
-        of one image add up to 1.
+        Shapes (n, K, 3, 3), (n, K, 2), (n, K), (n, K) and (n, K), of the poses at the middle resolution, with their
+        priors; the weights of one image add up to 1.
     best_rotations, best_displacements_A, best_log_likelihood
         The first pose of each image, against its reference, after the last refinement: shapes (n, 3, 3), (n, 2), (n,).
     """
@@ -103,6 +104,11 @@ class Templates:
     allowed
         Directions that count: a function of unit vectors (n, 3) that returns bool (n,); all when None. A direction
         and its antipode are searched together if either counts.
+    log_prior
+        Logarithm of the prior of directions, such as one of tilts: a function of unit vectors (n, 3) that returns
+        (n,); none when None.
+    log_share
+        Logarithm of each reference's share of the particles, shape () or (references,).
     templates_per_tile
         Templates of one tile.
     threads
@@ -116,6 +122,8 @@ class Templates:
         settings: SearchSettings,
         *,
         allowed: Any | None = None,
+        log_prior: Any | None = None,
+        log_share: Any = 0.0,
         templates_per_tile: int = 64,
         threads: int = 1,
     ) -> None:
@@ -132,6 +140,10 @@ class Templates:
         poses = euler_to_matrix(phi, theta, np.zeros_like(phi))
         self.poses = np.concatenate([poses] * len(references))
         self.reference = np.repeat(np.arange(len(references)), len(poses))
+        self.direction_prior = log_prior
+        self.log_share = np.broadcast_to(np.asarray(log_share, np.float64), (len(references),))
+        # Of all templates (0) and of their mirror images (1).
+        self.log_prior = np.stack([self.prior(pose, self.reference) for pose in (self.poses, mirror_pose(self.poses))])
         kx, ky = self.grid.k_per_A
         slices = np.concatenate([r.slices(poses, kx, ky, threads=threads) for r in references])
         orders = angular_orders(self.grid, np.ascontiguousarray(slices.real), np.ascontiguousarray(slices.imag))
@@ -147,6 +159,14 @@ class Templates:
         ]
         self.templates_per_tile = templates_per_tile
 
+    def prior(self, rotations: NDArray[np.float64], reference: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the logarithm of the prior of poses with references, shapes (..., 3, 3) and (...)."""
+        share: NDArray[np.float64] = self.log_share[reference]
+        if self.direction_prior is None:
+            return share
+        directions = rotations[..., 2, :].reshape(-1, 3)
+        return share + np.asarray(self.direction_prior(directions), np.float64).reshape(share.shape)
+
     def __len__(self) -> int:
         return len(self.poses)
 
@@ -159,6 +179,8 @@ def search_poses(
     templates: Templates | None = None,
     centre_A: Any = 0.0,
     allowed: Any | None = None,
+    log_prior: Any | None = None,
+    log_share: Any = 0.0,
     threads: int = 1,
 ) -> Posterior:
     """Search all directions, in-plane angles, displacements and references for the pose of every image.
@@ -175,8 +197,8 @@ def search_poses(
         Templates made before with the same references, band and settings, to be used for many chunks of images.
     centre_A
         Displacement around which to search, shape () or (n, 2).
-    allowed
-        Directions that count, see :class:`Templates`.
+    allowed, log_prior, log_share
+        Priors on directions and references, see :class:`Templates`; those of ``templates`` count where they are given.
     threads
         Threads.
 
@@ -197,10 +219,12 @@ def search_poses(
     maps = [references] if isinstance(references, Reference) else list(references)
     if options.keep < 1:
         raise InputError(f"keep must be 1 or more, not {options.keep}.")
-    library = templates or Templates(maps, images.band, options, allowed=allowed, threads=threads)
+    library = templates or Templates(
+        maps, images.band, options, allowed=allowed, log_prior=log_prior, log_share=log_share, threads=threads
+    )
     centre = np.broadcast_to(np.asarray(centre_A, np.float64), (len(images), 2))
     candidates = coarse_search(library, images, options, centre_A=centre, threads=threads)
-    return _finish(maps, images, options, candidates, centre, threads)
+    return _finish(library, maps, images, options, candidates, centre, threads)
 
 
 @dataclass(frozen=True)
@@ -249,6 +273,7 @@ def coarse_search(
     shifts = hexagonal_shifts(settings.shift_step_A, settings.shift_range_A)
     ramps = shift_ramps(grid, shifts)
     norms = ring_power(images, part, grid) @ library.power
+    penalty = shift_penalty(shifts, settings.shift_sigma_A)
     centre = np.zeros((len(images), 2)) if centre_A is None else centre_A
     per_image = 16 * grid.orders.size * len(shifts) * library.templates_per_tile
     at_once = int(max(1, settings.tile_bytes // per_image))
@@ -256,7 +281,7 @@ def coarse_search(
     def chunk(first: int) -> Candidates:
         some = slice(first, first + at_once)
         samples = polar_samples(images.select(some), part, centre[some], matrices)
-        return _search_chunk(library, samples, norms[some], ramps, shifts, settings.keep)
+        return _search_chunk(library, samples, norms[some], ramps, shifts, penalty, settings.keep)
 
     starts = range(0, len(images), at_once)
     if threads < 1:
@@ -271,45 +296,13 @@ def coarse_search(
     )
 
 
-def shift_ramps(grid: PolarGrid, shifts: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return cosines and sines that move samples of a grid back by displacements; shape (shifts, 2, samples)."""
-    kx, ky = grid.k_per_A
-    phase = 2.0 * np.pi * (shifts[:, :1] * kx + shifts[:, 1:] * ky)
-    return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
-
-
-def polar_samples(
-    images: ParticleImages,
-    part: Band,
-    centre_A: NDArray[np.float64],
-    matrices: tuple[NDArray[np.float32], NDArray[np.float32]],
-) -> NDArray[np.float32]:
-    """Return samples of images times their transfer, moved back to their centres; shape (2, n, samples)."""
-    points = len(part)
-    data = images.data[:, :points] * images.transfer[:, :points]
-    if centre_A.any():
-        phase = 2.0 * np.pi * (centre_A[:, :1] * part.kx_per_A + centre_A[:, 1:] * part.ky_per_A)
-        data *= np.exp(1j * phase).astype(np.complex64)
-    return np.stack([data.real @ matrices[0], data.imag @ matrices[1]])
-
-
-def ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[np.float32]:
-    """Return the mean squared transfer of every image on every ring, shape (n, rings)."""
-    ring = part.rings - int(grid.radii[0])
-    inside = (ring >= 0) & (ring < grid.radii.size)
-    average = np.zeros((len(part), grid.radii.size), np.float32)
-    average[np.flatnonzero(inside), ring[inside]] = 1.0
-    average /= np.maximum(average.sum(axis=0), 1.0)
-    power: NDArray[np.float32] = images.transfer[:, : len(part)] ** 2 @ average
-    return power
-
-
 def _search_chunk(
     library: Templates,
     polar: NDArray[np.float32],
     norms: NDArray[np.float32],
     ramps: NDArray[np.float32],
     shifts: NDArray[np.float64],
+    penalty: NDArray[np.float32],
     keep: int,
 ) -> Candidates:
     """Search a few images; see :func:`coarse_search`."""
@@ -342,11 +335,12 @@ def _search_chunk(
             np.matmul((sines if n // 2 else cosines)[:, which], flat[n // 2, which], out=values)
         best = np.empty((count, 2, width), np.float32)
         code = np.empty((count, 2, width), np.int32)
-        fold_maximum(sums[0], sums[1], sums[2], sums[3], steps, best, code)
+        some = np.ascontiguousarray(norms[:, first : first + width])
+        fold_maximum(sums[0], sums[1], sums[2], sums[3], some, penalty, best, code)
         scores[:, :, first : first + width] = best
         codes[:, :, first : first + width] = code
         first += width
-    gains = np.maximum(scores, 0.0).astype(np.float64) ** 2 / np.maximum(norms[:, None, :], 1e-30)
+    gains = scores.astype(np.float64) + library.log_prior
     return _resolve(library, orders, gains.reshape(count, -1), codes.reshape(count, -1), shifts, quarter, keep)
 
 
@@ -391,6 +385,7 @@ def _resolve(
 
 
 def _finish(
+    library: Templates,
     references: list[Reference],
     images: ParticleImages,
     settings: SearchSettings,
@@ -408,7 +403,7 @@ def _finish(
         references, images, candidates.reference.ravel(), candidates.rotations.reshape(-1, 3, 3),
         candidates.displacements_A.reshape(-1, 2), image, middle, centre, threads,
     )  # fmt: skip
-    gains = gains.reshape(count, kept)
+    gains = gains.reshape(count, kept) + library.prior(rotations.reshape(count, kept, 3, 3), candidates.reference)
     order = np.argsort(-gains, axis=1, kind="stable")
     sorted_gains = np.take_along_axis(gains, order, axis=1)
     weights = np.exp(sorted_gains - sorted_gains[:, :1])

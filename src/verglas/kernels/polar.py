@@ -35,8 +35,9 @@ def shift_samples(polar: Array, ramps: Array, out: Array) -> None:
 
 @cpu_kernel(fastmath=True)
 def fold_maximum(
-    even_cos: Array, odd_cos: Array, even_sin: Array, odd_sin: Array, shifts: int, score: Array, code: Array
-) -> None:
+    even_cos: Array, odd_cos: Array, even_sin: Array, odd_sin: Array, norm: Array, penalty: Array, gain: Array,
+    code: Array,
+) -> None:  # fmt: skip
     """Find the best shift and in-plane angle of every image with every template and its mirror image.
 
     Sums over even and odd angular orders at an angle psi of the first quarter turn give the scores at psi, -psi and
@@ -45,37 +46,48 @@ def fold_maximum(
     Parameters
     ----------
     even_cos, odd_cos : float32 arrays, shape (angles, 2, rows, templates)
-        Cosine sums of real times real (0) and imaginary times imaginary (1).
+        Cosine sums of real times real (0) and imaginary times imaginary (1); a row is one shift of one image.
     even_sin, odd_sin : float32 arrays, likewise
         Sine sums of real template times imaginary image (0) and imaginary template times real image (1).
-    shifts : int
-        Rows of one image.
-    score : float32 array, shape (images, 2, templates)
-        Best scores, of templates (0) and of their mirror images (1).
+    norm : float32 array, shape (images, templates)
+        Power of each template in each image; a positive score gains ``score^2 / norm``.
+    penalty : float32 array, shape (shifts,)
+        Minus the logarithm of the prior of each shift.
+    gain : float32 array, shape (images, 2, templates)
+        Best gains less their penalties, of templates (0) and of their mirror images (1).
     code : int32 array, likewise
         ``shift * angles + angle``.
     """
-    angles, templates = even_cos.shape[0], even_cos.shape[3]
-    score[:, :, :] = np.float32(-3e38)
-    for n in range(score.shape[0]):
+    angles, templates, shifts = even_cos.shape[0], even_cos.shape[3], penalty.size
+    top, place = np.empty(templates, np.float32), np.empty(templates, np.int32)
+    gain[:, :, :] = np.float32(-3e38)
+    for n in range(gain.shape[0]):
         for h in range(2):
-            best, found = score[n, h], code[n, h]
+            best, found = gain[n, h], code[n, h]
             sign = np.float32(1 - 2 * h)
             for s in range(shifts):
                 row = n * shifts + s
+                top[:] = np.float32(0.0)
+                place[:] = np.int32(0)
                 for j in range(angles):
                     a, b = even_cos[j, 0, row], even_cos[j, 1, row]
                     c, d = odd_cos[j, 0, row], odd_cos[j, 1, row]
                     e, f = even_sin[j, 0, row], even_sin[j, 1, row]
                     g, k = odd_sin[j, 0, row], odd_sin[j, 1, row]
-                    number = np.int32(s * angles + j)
+                    number = np.int32(j)
                     for t in range(templates):
                         p, q = a[t] + sign * b[t], c[t] + sign * d[t]
                         r, w = e[t] - sign * f[t], g[t] - sign * k[t]
                         value = max(p + q + abs(r + w), p - q + abs(r - w))
-                        better = value > best[t]
-                        best[t] = value if better else best[t]
-                        found[t] = number if better else found[t]
+                        better = value > top[t]
+                        top[t] = value if better else top[t]
+                        place[t] = number if better else place[t]
+                first = np.int32(s * angles)
+                for t in range(templates):
+                    value = top[t] * top[t] / max(norm[n, t], np.float32(1e-30)) - penalty[s]
+                    better = value > best[t]
+                    best[t] = value if better else best[t]
+                    found[t] = first + place[t] if better else found[t]
 
 
 @cpu_kernel(fastmath=True)
@@ -181,7 +193,9 @@ def warm() -> None:
     """Compile the kernels."""
     one = np.zeros((1, 2, 1, 1), np.float32)
     shift_samples(one[0, :, 0], one[:, :, 0], np.zeros((2, 1, 1), np.float32))
-    fold_maximum(one, one, one, one, 1, np.zeros((1, 2, 1), np.float32), np.zeros((1, 2, 1), np.int32))
+    fold_maximum(
+        one, one, one, one, one[0, 0], one[0, 0, 0], np.zeros((1, 2, 1), np.float32), np.zeros((1, 2, 1), np.int32)
+    )
     fold_images(
         one[0], one[0], one[0], one[0], one[0, 0], one[0, 0, 0], True, np.zeros((1, 1), np.float32),
         np.zeros((1, 1), np.int32),

@@ -224,9 +224,9 @@ def _assemble(
 @cpu_kernel()
 def refine(
     first: int, last: int, values: Array, centre: int, depth: int, u: Array, v: Array, column: Array, row: Array,
-    qx: Array, qy: Array, data: Array, transfer: Array, whitening: Array, optics: Array, image: Array, active: Array,
-    axes: Array, prior: Array, prior_centre: Array, most_steps: int, stop_gain: float, rotations: Array,
-    state: Array, cost: Array, normal: Array, residual: Array, evaluations: Array,
+    qx: Array, qy: Array, data: Array, transfer: Array, whitening: Array, group: Array, optics: Array,
+    image: Array, active: Array, axes: Array, prior: Array, prior_centre: Array, most_steps: int, stop_gain: float,
+    rotations: Array, state: Array, cost: Array, normal: Array, residual: Array, evaluations: Array,
 ) -> None:  # fmt: skip
     """Refine candidates ``first`` to ``last - 1``, each on its own; ``rotations`` and ``state`` change in place.
 
@@ -242,7 +242,8 @@ def refine(
     qx, qy : float32 arrays, shape (points,)
         Components in 1/A, for the defocus.
     data, transfer : complex64 and float32 arrays, shape (images, points)
-    whitening : float32 array, shape (points,)
+    whitening : float32 array, shape (groups, points)
+    group : int64 array, shape (images,)
     optics : float64 array
         Pi lambda, half of pi Cs lambda^3, and 2 pi over the width of the box in A.
     image : int64 array, shape (n,)
@@ -291,8 +292,8 @@ def refine(
         now, then = state[n].copy(), state[n].copy()
         best, damping, used = np.inf, 1e-3, 0
         while used < most_steps:
-            _products(values, centre, depth, u, v, column, row, qx, qy, data[m], transfer[m], whitening, optics, then,
-                      there, axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
+            _products(values, centre, depth, u, v, column, row, qx, qy, data[m], transfer[m], whitening[group[m]],
+                      optics, then, there, axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
             trial = _assemble(trial_total, active, rows, then, prior, prior_centre[n], trial_matrix, trial_slope)
             used += 1
             if used == 1 or trial < best:
@@ -347,7 +348,8 @@ def warm() -> None:
     k, whole = np.zeros(1, np.float32), np.zeros(1, np.int32)
     refine(
         0, 1, values, centre, centre, k, k, whole, whole, k, k, np.zeros((1, 1), np.complex64),
-        np.zeros((1, 1), np.float32), k, np.ones(3), np.zeros(1, np.int64), np.ones(PARAMETERS, np.bool_),
-        np.eye(3)[None], np.zeros(PARAMETERS), np.zeros((1, PARAMETERS)), 1, 0.1, np.eye(3)[None].copy(),
-        np.ones((1, 7)), np.zeros(1), np.zeros((1, PARAMETERS, PARAMETERS)), np.zeros(1), np.zeros(1, np.int64),
+        np.zeros((1, 1), np.float32), k[None], np.zeros(1, np.int64), np.ones(3), np.zeros(1, np.int64),
+        np.ones(PARAMETERS, np.bool_), np.eye(3)[None], np.zeros(PARAMETERS), np.zeros((1, PARAMETERS)), 1, 0.1,
+        np.eye(3)[None].copy(), np.ones((1, 7)), np.zeros(1), np.zeros((1, PARAMETERS, PARAMETERS)),
+        np.zeros(1), np.zeros(1, np.int64),
     )  # fmt: skip

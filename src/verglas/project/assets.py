@@ -18,6 +18,7 @@ TABLES = {
     "volume": "volumes",
     "model": "models",
     "package": "packages",
+    "classification": "classifications",
 }
 ALL_NAMES = {
     "movie": "All Movies",
@@ -26,9 +27,14 @@ ALL_NAMES = {
     "volume": "All Volumes",
     "model": "All Models",
     "package": "All Refinement Packages",
+    "classification": "All Classifications",
 }
 # Kind -> (kind of its parent, column that names the parent).
-PARENTS = {"image": ("movie", "parent_movie"), "positions": ("image", "image")}
+PARENTS = {
+    "image": ("movie", "parent_movie"),
+    "positions": ("image", "image"),
+    "classification": ("package", "package"),
+}
 JSON_COLUMNS = {"metadata", "sources", "files", "values"}
 FLAGS = {"protein_is_white", "contrast_inverted"}
 

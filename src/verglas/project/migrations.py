@@ -111,5 +111,17 @@ CREATE INDEX packages_path ON packages (path);
 CREATE INDEX packages_name ON packages (name);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES, PACKAGES)
+CLASSIFICATIONS = """
+CREATE TABLE classifications (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, particles_path TEXT, picture_path TEXT,
+    star_path TEXT, package INTEGER, round INTEGER, rounds INTEGER, classes INTEGER, particles_used INTEGER,
+    limit_A REAL, pixel_size_A REAL, mask_radius_A REAL, creation INTEGER, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX classifications_trash ON classifications (trash) WHERE trash IS NOT NULL;
+CREATE INDEX classifications_path ON classifications (path);
+CREATE INDEX classifications_name ON classifications (name);
+CREATE INDEX classifications_package ON classifications (package);
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES, PACKAGES, CLASSIFICATIONS)
 SCHEMA_VERSION = len(MIGRATIONS)

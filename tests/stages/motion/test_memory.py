@@ -29,11 +29,11 @@ def test_stated_memory_is_kept(limited, tmp_path: Path, rng):
     from verglas.formats import write_tiff_movie
     from verglas.stages.motion import estimate
 
-    frames = rng.poisson(1.0, (60, 1024, 1024)).astype("uint8")
+    frames = rng.poisson(1.0, (60, 640, 640)).astype("uint8")
     path = tmp_path / "movie.tif"
     write_tiff_movie(path, iter(frames))
     whole = estimate(path, pixel_size_A=1.0, threads=2).memory_bytes
-    limit = whole - 20_000_000 if limited else 0
+    limit = whole - 8_000_000 if limited else 0
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path), str(limit), "2"], capture_output=True, text=True, check=True
     )

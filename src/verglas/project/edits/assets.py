@@ -16,6 +16,7 @@ PATH_COLUMNS = {
     "volume": ("path", "half_map_1_path", "half_map_2_path"),
     "model": ("path",),
     "package": ("path",),
+    "classification": ("path",),
 }
 
 

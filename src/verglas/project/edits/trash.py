@@ -9,7 +9,17 @@ from verglas.errors import NotFoundError
 from verglas.project.assets import PARENTS, TABLES, find_asset, table_of
 from verglas.project.edits.edit import Edit, Numbers, Prepared, Request, move_counters
 
-TABLES_WITH_TRASH = ("movies", "images", "positions", "volumes", "models", "packages", "results", "jobs")
+TABLES_WITH_TRASH = (
+    "movies",
+    "images",
+    "positions",
+    "volumes",
+    "models",
+    "packages",
+    "classifications",
+    "results",
+    "jobs",
+)
 
 
 def _dependents(connection: sqlite3.Connection, kind: str, number: int) -> list[tuple[str, int]]:

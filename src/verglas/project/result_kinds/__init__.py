@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from verglas.project.result_kinds.classification import CLASSIFICATION
 from verglas.project.result_kinds.ctf_estimation import CTF_ESTIMATION
 from verglas.project.result_kinds.kind import ResultKind
 from verglas.project.result_kinds.movie_alignment import MOVIE_ALIGNMENT
 from verglas.project.result_kinds.particle_positions import PARTICLE_POSITIONS
+from verglas.project.result_kinds.reconstruction import RECONSTRUCTION
 from verglas.project.result_kinds.refinement_package import REFINEMENT_PACKAGE
 
 RESULT_KINDS: dict[str, ResultKind] = {
-    kind.name: kind for kind in (MOVIE_ALIGNMENT, CTF_ESTIMATION, PARTICLE_POSITIONS, REFINEMENT_PACKAGE)
-}
+    kind.name: kind
+    for kind in (
+        MOVIE_ALIGNMENT, CTF_ESTIMATION, PARTICLE_POSITIONS, REFINEMENT_PACKAGE, CLASSIFICATION, RECONSTRUCTION,
+    )
+}  # fmt: skip
 
 __all__ = ["RESULT_KINDS", "ResultKind"]

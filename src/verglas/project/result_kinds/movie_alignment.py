@@ -34,6 +34,7 @@ MOVIE_ALIGNMENT = ResultKind(
         "spectrum": "Assets/Images/Spectra",
         "thumbnail": "Assets/Images/Scaled",
         "shifts": "Assets/Movies",
+        "motion": "Assets/Movies",
         "picture": "Assets/Movies",
     },
     product_columns=_image,

@@ -18,16 +18,22 @@ from verglas.engine import (
     prepare_image_reference,
     search_images,
 )
-from verglas.signal import shift, sphere_mask
+from verglas.signal import irfft, rfft, shift, sphere_mask
 from verglas.stages.classification2d.settings import ClassificationSettings
 
 GRID_LIMIT_A = 18.0
 """The search over all poses needs no finer detail; the refinement that follows goes to the round's limit."""
 STEPS_A_LIMIT = 3.0
 """Resolution limit over the step between displacements."""
+DENSE = 0.3
+"""Where a class average is denser than this part of its maximum, it counts for the centre of mass."""
 LEAST_SHARE = 0.1
 """A class with less than this part of a fair share of the particles is filled anew."""
 LEAST_SIGMA_A = 3.0
+LEAST_WEIGHT = 1e-3
+"""Classes that are less probable for an image get nothing of it."""
+JOIN_A = 25.0
+"""Finer than this each half set is aligned to its own averages, so that halves agree on what is there, not on noise."""
 START_IMAGES = 40
 """Images in each of the averages that the first round starts from."""
 
@@ -40,6 +46,8 @@ class ClassState:
     ----------
     averages
         Class averages, protein positive; float32, shape (classes, box, box) at the working size.
+    references
+        What each half set is aligned to: alike to 25 A, of its own images beyond; shape (2, classes, box, box).
     share
         Part of the particles in each class; shape (classes,).
     shift_sigma_A
@@ -48,19 +56,33 @@ class ClassState:
         Resolution of each class average, where the halves' ring correlation falls to 0.5; infinite where it never was.
     occupancy
         Particles in each class, as sums of weights; shape (classes,).
-    half_averages
-        Of the two halves; used to split a class. Shape (2, classes, box, box).
     number
         Rounds done.
     """
 
     averages: NDArray[np.float32]
+    references: NDArray[np.float32]
     share: NDArray[np.float64]
     shift_sigma_A: float
     resolution_A: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     occupancy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    half_averages: NDArray[np.float32] | None = None
     number: int = 0
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return it as arrays by name, to be kept between rounds."""
+        return {
+            "averages": self.averages, "references": self.references, "share": self.share,
+            "shift_sigma_A": np.array(self.shift_sigma_A), "resolution_A": self.resolution_A,
+            "occupancy": self.occupancy, "number": np.array(self.number),
+        }  # fmt: skip
+
+    @classmethod
+    def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> ClassState:
+        """Return the state that such arrays hold."""
+        return cls(
+            arrays["averages"], arrays["references"], arrays["share"], float(arrays["shift_sigma_A"]),
+            arrays["resolution_A"], arrays["occupancy"], int(arrays["number"]),
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -124,9 +146,9 @@ def first_state(sums: ClassSums, settings: ClassificationSettings) -> ClassState
     """Return the state from which the first round goes on."""
     made = sums.finish()
     # Independent halves of random averages share next to nothing: take them unfiltered, as strong as one class is.
-    averages = 0.5 * (made.half_images[0] + made.half_images[1])
+    averages = (0.5 * (made.half_images[0] + made.half_images[1])).astype(np.float32)
     share = np.full(settings.classes, 1.0 / settings.classes)
-    return ClassState(averages.astype(np.float32), share, 0.5 * settings.max_shift_A)
+    return ClassState(averages, np.stack([averages, averages]), share, 0.5 * settings.max_shift_A)
 
 
 def search_settings(state: ClassState, settings: ClassificationSettings, limit_A: float) -> ImageSearchSettings:
@@ -139,21 +161,33 @@ def search_settings(state: ClassState, settings: ClassificationSettings, limit_A
     )  # fmt: skip
 
 
+Templates = tuple[ImageTemplates, ImageTemplates]
+"""Of the two half sets."""
+
+
 def class_templates(
     state: ClassState, images: ParticleImages, settings: ClassificationSettings, limit_A: float
-) -> ImageTemplates:
-    """Return class averages ready for the search."""
+) -> Templates:
+    """Return each half set's references ready for the search."""
     band = images.band
-    references = [
-        prepare_image_reference(one, band.pixel_size_A, limit_A=limit_A, radius_A=settings.mask_radius_A)
-        for one in state.averages
-    ]
-    return ImageTemplates(references, band, search_settings(state, settings, limit_A))
+    how = search_settings(state, settings, limit_A)
+
+    def of(half: int) -> ImageTemplates:
+        return ImageTemplates(
+            [
+                prepare_image_reference(one, band.pixel_size_A, limit_A=limit_A, radius_A=settings.mask_radius_A)
+                for one in state.references[half]
+            ],
+            band,
+            how,
+        )
+
+    return of(0), of(1)
 
 
 def weigh(
     state: ClassState,
-    templates: ImageTemplates,
+    templates: Templates,
     images: ParticleImages,
     numbers: Any,
     settings: ClassificationSettings,
@@ -169,7 +203,7 @@ def weigh(
     state
         Of the round before.
     templates
-        Its class averages.
+        Its references, of :func:`class_templates`.
     images
         Prepared images.
     numbers
@@ -185,19 +219,28 @@ def weigh(
     """
     how = search_settings(state, settings, limit_A)
     prior = np.log(np.maximum(state.share, 1e-4))
-    found = search_images(templates, images, how, log_prior=prior, threads=threads)
-    gain = settings.smoothing * (found.log_likelihood - found.log_likelihood[:, :1])
-    weights = np.exp(gain)
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights[weights < 1e-3] = 0.0
-    image = np.repeat(np.arange(len(images)), weights.shape[1])
-    poses = Assignments(
-        image, found.reference.ravel(), found.psi.ravel(), found.displacements_A.reshape(-1, 2), weights.ravel()
+    count, halves = len(images), half_of(numbers)
+    result = ImageResult(
+        np.zeros(count, np.int64), np.zeros(count), np.zeros((count, 2)), np.zeros(count), np.zeros(count)
     )
-    sums.insert(images, half_of(numbers), poses)
-    return ImageResult(
-        found.reference[:, 0], found.psi[:, 0], found.displacements_A[:, 0], found.log_likelihood[:, 0], weights[:, 0]
-    )
+    for half in (0, 1):
+        rows = np.flatnonzero(halves == half)
+        if not rows.size:
+            continue
+        some = images.select(rows)
+        found = search_images(templates[half], some, how, log_prior=prior, threads=threads)
+        weights = np.exp(settings.smoothing * (found.log_likelihood - found.log_likelihood[:, :1]))
+        weights[weights < LEAST_WEIGHT * weights.sum(axis=1, keepdims=True)] = 0.0
+        weights /= weights.sum(axis=1, keepdims=True)
+        poses = Assignments(
+            np.repeat(np.arange(len(rows)), weights.shape[1]), found.reference.ravel(), found.psi.ravel(),
+            found.displacements_A.reshape(-1, 2), weights.ravel(),
+        )  # fmt: skip
+        sums.insert(some, half, poses)
+        result.number[rows], result.psi[rows] = found.reference[:, 0], found.psi[:, 0]
+        result.displacements_A[rows] = found.displacements_A[:, 0]
+        result.log_likelihood[rows], result.weight[rows] = found.log_likelihood[:, 0], weights[:, 0]
+    return result
 
 
 def next_state(
@@ -228,53 +271,74 @@ def next_state(
     """
     made = sums.finish(mask=_mask(sums, settings))
     occupancy = made.occupancy.sum(axis=0)
-    total = max(float(occupancy.sum()), 1e-9)
+    share = occupancy / max(float(occupancy.sum()), 1e-9)
     averages = made.images
-    share = occupancy / total
+    references = _joined(made, sums.box * sums.pixel_size_A)
     if not last:
         if settings.recentre:
-            averages = np.stack([recentred(one, settings, sums.pixel_size_A) for one in averages])
-        averages, share = _refilled(averages, made, share)
+            for number, average in enumerate(made.images):
+                centre = _centre_of_mass(average, settings, sums.pixel_size_A)
+                averages[number] = shift(average, -centre)
+                for half in (0, 1):
+                    references[half, number] = shift(references[half, number], -centre)
+        share = _refill(references, share, sums.box * sums.pixel_size_A)
     moved = np.asarray(displacements_A, np.float64)
-    sigma = float(np.sqrt(np.mean(moved**2))) if moved.size else state.shift_sigma_A
     return ClassState(
-        averages.astype(np.float32),
-        share,
-        sigma,
-        _resolution(made, sums),
-        occupancy,
-        made.half_images,
-        state.number + 1,
-    )
+        averages, references, share,
+        shift_sigma_A=float(np.sqrt(np.mean(moved**2))) if moved.size else state.shift_sigma_A,
+        resolution_A=np.maximum(_resolution(made, sums), limit_A), occupancy=occupancy, number=state.number + 1,
+    )  # fmt: skip
 
 
-def recentred(average: NDArray[np.float32], settings: ClassificationSettings, pixel_size_A: float) -> NDArray[Any]:
-    """Return a class average with the centre of mass of its positive density in the middle."""
+def _joined(made: ClassAverages, width_A: float) -> NDArray[np.float32]:
+    """Return each half's references: the average of both up to where they are joined, its own, filtered, beyond."""
+    box = made.images.shape[-1]
+    ring = np.rint(np.hypot(np.fft.fftfreq(box, 1.0 / box)[:, None], np.arange(box // 2 + 1))).astype(np.int64)
+    own = (ring > width_A / JOIN_A) & (ring < made.ssnr.shape[1])
+    ring = np.minimum(ring, made.ssnr.shape[1] - 1)
+    references: NDArray[np.float32] = np.empty_like(made.half_images)
+    for number, average in enumerate(made.images):
+        both = rfft(average)
+        of_half = 0.5 * made.ssnr[number]
+        wiener = (of_half / (of_half + 1.0)).astype(np.float32)[ring]
+        for half in (0, 1):
+            transform = np.where(own, rfft(made.half_images[half, number]) * wiener, both)
+            references[half, number] = irfft(transform, average.shape)
+    return references
+
+
+def _centre_of_mass(
+    average: NDArray[np.float32], settings: ClassificationSettings, pixel_size_A: float
+) -> NDArray[np.float64]:
+    """Return the centre (y, x) of a class average's density, in pixels from the middle."""
     box = len(average)
-    place = (np.arange(box) - box // 2) * pixel_size_A
-    inside = np.hypot(place[:, None], place) < settings.mask_radius_A
-    density = np.where(inside & (average > 0.3 * average.max(initial=0.0)), average, 0.0).astype(np.float64)
+    place = np.arange(box) - box // 2
+    inside = np.hypot(place[:, None], place) * pixel_size_A < settings.mask_radius_A
+    density = np.where(inside & (average > DENSE * average.max(initial=0.0)), average, 0.0).astype(np.float64)
     total = density.sum()
     if not total > 0.0:
-        return average
-    centre = np.array([(density.sum(axis=1) * place).sum(), (density.sum(axis=0) * place).sum()]) / total
-    return np.asarray(shift(average, -centre / pixel_size_A))
+        return np.zeros(2)
+    centre: NDArray[np.float64] = np.array([density.sum(axis=1) @ place, density.sum(axis=0) @ place]) / total
+    return centre
 
 
-def _refilled(
-    averages: NDArray[np.float32], made: ClassAverages, share: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Give each class that nearly nobody is in half of the particles of the largest one."""
-    averages, share = averages.copy(), share.copy()
+def _refill(references: NDArray[np.float32], share: NDArray[np.float64], width_A: float) -> NDArray[np.float64]:
+    """Give each class that nearly nobody is in half of the particles of the largest one, in place.
+
+    It begins with the coarse features of that one, without the finer ones: images that these do not fit go over.
+    """
+    share = share.copy()
     fair = 1.0 / len(share)
+    box = references.shape[-1]
+    coarse = np.hypot(np.fft.fftfreq(box, 1.0 / box)[:, None], np.arange(box // 2 + 1)) <= width_A / JOIN_A
     for poor in np.flatnonzero(share < LEAST_SHARE * fair):
         rich = int(np.argmax(share))
         if share[rich] < fair:
             break
-        for number, half in ((rich, 0), (poor, 1)):
-            averages[number] = 0.5 * (averages[rich] + made.half_images[half, rich])
+        for half in (0, 1):
+            references[half, poor] = irfft(rfft(references[half, rich]) * coarse, references.shape[-2:])
         share[rich] = share[poor] = 0.5 * share[rich]
-    return averages, share
+    return share
 
 
 def _mask(sums: ClassSums, settings: ClassificationSettings) -> NDArray[np.float32]:

@@ -46,6 +46,10 @@ class AlignmentSettings:
         Odd number of frames that are aligned as one, around each frame.
     smooth
         Smooth the path by as much as its errors ask for.
+    patches
+        Patches along the longer side of a frame, from which local motion is found; 1 aligns whole frames only.
+    patch_b_factor_A2
+        As ``b_factor_A2``, for the patches.
     """
 
     min_shift_A: float = 2.0
@@ -57,6 +61,8 @@ class AlignmentSettings:
     max_rounds: int = 10
     running_average: int = 1
     smooth: bool = True
+    patches: int = 6
+    patch_b_factor_A2: float = 800.0
 
     def check(self) -> None:
         """Raise `InputError` where a setting makes no sense."""
@@ -65,8 +71,15 @@ class AlignmentSettings:
                 f"The least shift ({self.min_shift_A:g} A) must be zero or more and below the largest "
                 f"({self.max_shift_A:g} A)."
             )
-        if self.b_factor_A2 <= 0:
-            raise InputError(f"The B-factor must be above zero, not {self.b_factor_A2:g} A^2; 1500 suits most movies.")
+        if self.patches < 1:
+            raise InputError(
+                f"The number of patches must be 1 or more, not {self.patches}; 1 aligns whole frames only."
+            )
+        if min(self.b_factor_A2, self.patch_b_factor_A2) <= 0:
+            wrong = min(self.b_factor_A2, self.patch_b_factor_A2)
+            raise InputError(
+                f"A B-factor must be above zero, not {wrong:g} A^2; 1500 and, for patches, 800 suit most movies."
+            )
         if self.running_average < 1 or self.running_average % 2 == 0:
             raise InputError(f"The running average takes an odd number of frames, not {self.running_average}.")
         if self.termination_A <= 0 or self.max_rounds < 1 or self.cross_half_width < 0:

@@ -52,6 +52,7 @@ def plan_memory(
     threads: int,
     memory_bytes: int | None,
     *,
+    patch_bytes: int = 0,
     sums: int = SUMS,
     half_output: bool = False,
 ) -> Estimate:
@@ -75,6 +76,8 @@ def plan_memory(
         Number of threads, each with its own buffers.
     memory_bytes
         What may be used; None takes all that holding every frame needs.
+    patch_bytes
+        Memory of the patches' low frequencies; 0 where whole frames are aligned only.
     sums
         Number of images that are summed in real space.
     half_output
@@ -92,6 +95,8 @@ def plan_memory(
     per_frame = frame_pixels * bytes_per_pixel
     fixed = INTERPRETER_BYTES + references * 4 * frame_pixels
     aligning = frames * ky * kx * 8 + threads * (24 * small_pixels + 32 * ky * kx + per_frame)
+    if patch_bytes:
+        aligning = max(aligning, patch_bytes) + frames * 4 * small_pixels
     summing = sums * 4 * frame_pixels
     finishing = max(
         summing + 12 * padded_pixels + stored_bytes, 2 * stored_bytes + 8 * int(np.prod(layout.stored))

@@ -16,9 +16,11 @@ from verglas.stages.motion.alignment import Alignment, AlignmentSettings, align
 from verglas.stages.motion.budget import Estimate, plan_memory
 from verglas.stages.motion.frames import Corrections, FrameDecimator, FrameSource, FrameStatistics, run_frames
 from verglas.stages.motion.layout import Layout, plan_layout
+from verglas.stages.motion.local_alignment import LocalAlignment, align_patches
 from verglas.stages.motion.low_frequencies import LowFrequencies, low_frequency_reach, low_layout
+from verglas.stages.motion.patches import patch_bytes, patch_counts
 from verglas.stages.motion.pictures import amplitude_spectrum, scaled_copy
-from verglas.stages.motion.summation import Summation, dose_weights, image_of, uniform_field
+from verglas.stages.motion.summation import Summation, dose_weights, image_of, local_field, uniform_field
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class AlignedMovie:
         Aligned, weighted sum, float32 ``[y, x]``, mean zero.
     pixel_size_A
         Its pixel size.
+    frame_shape, frame_pixel_size_A
+        Size (y, x) of the frames in pixels, and their pixel size.
     shifts_A
         Shift to apply to each frame (x, y) in A, shape (frames, 2); zero at the middle frame.
     dose_after_frame_e_per_A2
@@ -91,12 +95,16 @@ class AlignedMovie:
         Mean, standard deviation and outliers of each frame.
     alignment
         How the shifts were found.
+    local
+        The local motion and how it was found; None where whole frames were aligned only.
     estimate
         The memory, disk and time that were foreseen.
     """
 
     sum: np.ndarray
     pixel_size_A: float
+    frame_shape: tuple[int, int]
+    frame_pixel_size_A: float
     shifts_A: np.ndarray
     dose_after_frame_e_per_A2: np.ndarray
     spectrum: np.ndarray
@@ -104,12 +112,17 @@ class AlignedMovie:
     summed: np.ndarray
     statistics: FrameStatistics
     alignment: Alignment
+    local: LocalAlignment | None
     estimate: Estimate
 
     @property
     def edge_A(self) -> float:
         """Width of the rim in A where, for the shifts, not every frame holds its own image."""
-        return float(np.abs(self.shifts_A[self.summed]).max(initial=0.0))
+        shifts = self.shifts_A[:, :, None]
+        if self.local is not None:
+            sides = np.linspace(-1.0, 1.0, 9)
+            shifts = shifts + self.local.model.shifts_A(np.tile(sides, 9), np.repeat(sides, 9))
+        return float(np.abs(shifts[self.summed]).max(initial=0.0))
 
 
 def open_source(movie: FrameSource | str | PathLike[str]) -> FrameSource:
@@ -155,8 +168,19 @@ def _plan(
 ) -> Estimate:
     low = low_layout(layout.shape, layout.pixel_size_A, settings.b_factor_A2)
     reach_y, reach_x = low_frequency_reach(low, settings.b_factor_A2)
+    patches = 0
+    if settings.patches > 1:
+        patches = patch_bytes(low, settings.patches, source.n_frames, settings.patch_b_factor_A2)
     return plan_memory(
-        layout, low, (2 * reach_y + 1, reach_x + 1), source.n_frames, source.dtype.itemsize, references, threads, memory
+        layout,
+        low,
+        (2 * reach_y + 1, reach_x + 1),
+        source.n_frames,
+        source.dtype.itemsize,
+        references,
+        threads,
+        memory,
+        patch_bytes=patches,
     )
 
 
@@ -174,7 +198,7 @@ def align_movie(
     memory_bytes: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> AlignedMovie:
-    """Align the whole frames of a movie and sum them, weighted for radiation damage.
+    """Align the frames of a movie, wholly and locally, and sum them, weighted for radiation damage.
 
     Parameters
     ----------
@@ -241,7 +265,8 @@ def align_movie(
             str(movie), "no frame holds an image: all are constant or not finite.", "Leave this movie out."
         )
     found = align(reader.low, usable, settings, threads)
-    reader.forget_low()
+    local = reader.local_motion(found)
+    reader.forget_decimated()
     summed = in_range & usable
     if not summed.any():
         raise InputError("None of the frames to sum holds an image; choose other frames.")
@@ -250,7 +275,11 @@ def align_movie(
         dose_per_frame_e_per_A2=dose_per_frame_e_per_A2, pre_exposure_e_per_A2=sums.pre_exposure_e_per_A2,
         voltage_kV=sums.voltage_kV, dose_filter=sums.dose_filter, restore_noise_power=sums.restore_noise_power,
     )  # fmt: skip
-    total = Summation(layout, uniform_field(layout, found.shifts_A), weights, reader.corrections, reader.statistics)
+    if local is None:
+        field = uniform_field(layout, found.shifts_A)
+    else:
+        field = local_field(layout, found.shifts_A, local.model)
+    total = Summation(layout, field, weights, reader.corrections, reader.statistics)
     reader.add_to(total)
     reader.forget_frames()
     transform = total.transform(threads)
@@ -258,8 +287,9 @@ def align_movie(
     image = image_of(transform, layout, threads)
     doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
     return AlignedMovie(
-        image, layout.output_pixel_size_A, found.shifts_A, doses, amplitude_spectrum(transform, layout.stored),
-        scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, plan,
+        image, layout.output_pixel_size_A, layout.shape, layout.pixel_size_A, found.shifts_A, doses,
+        amplitude_spectrum(transform, layout.stored),
+        scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, local, plan,
     )  # fmt: skip
 
 
@@ -285,6 +315,8 @@ class MovieReading:
             small, frames, settings.b_factor_A2, settings.cross_half_width if settings.mask_central_cross else None
         )
         self.statistics = FrameStatistics(np.zeros(frames), np.zeros(frames), np.zeros(frames, np.int64))
+        self.settings, frame_size = settings, (frames if settings.patches > 1 else 0, *small.decimated)
+        self._small = np.empty(frame_size, np.float32)
         self._held = np.empty((plan.frames_at_once, *layout.shape), source.dtype)
 
     def first_pass(self) -> None:
@@ -298,6 +330,8 @@ class MovieReading:
             self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
             self.statistics.outliers[frame] = outliers
             self.low.keep(frame, small, 1.0 / np.sqrt(sd**2 * pixels) if np.isfinite(sd) and sd > 0 else 1.0)
+            if len(self._small):
+                self._small[frame] = small
             self._report()
 
         run_frames(self.threads, one, range(self.source.n_frames))
@@ -306,9 +340,25 @@ class MovieReading:
         if self.progress is not None:
             self.progress()
 
-    def forget_low(self) -> None:
-        """Free the low frequencies, which only the alignment needs."""
-        del self.low
+    def local_motion(self, found: Alignment) -> LocalAlignment | None:
+        """Return the local motion, or None where it was not asked for or the frames say nothing of it."""
+        small = self.decimator.layout
+        counts = patch_counts(small, self.settings.patches)
+        del self.low  # its memory is needed for the patches
+        if not len(self._small) or not found.found_signal or max(counts) < 2:
+            return None
+        rows, columns = (size // small.factor for size in small.shape)
+        usable = self.statistics.usable()
+        sd = np.where(usable, self.statistics.sd, 1.0)
+        scales = np.where(usable, 1.0 / np.sqrt(sd**2 * np.prod(small.padded)), 0.0)
+        return align_patches(
+            self._small[:, :rows, :columns], counts, small, found.shifts_A, scales,
+            self.settings.patch_b_factor_A2, self.threads,
+        )  # fmt: skip
+
+    def forget_decimated(self) -> None:
+        """Free the decimated frames, which only the alignment needs."""
+        self._small = self._small[:0].copy()
 
     def forget_frames(self) -> None:
         """Free the frames that are held."""

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from verglas.formats.atomic_write import write_whole
+from verglas.formats.motion_star import write_motion_star
 from verglas.formats.mrc import write_mrc
+from verglas.stages.motion.local_alignment import LocalAlignment
 from verglas.stages.motion.movie_alignment import AlignedMovie
 from verglas.stages.motion.pictures import write_picture
+from verglas.stages.motion.relion_motion import relion_motion
 
 
 def write_aligned(
@@ -35,12 +38,13 @@ def write_aligned(
     Returns
     -------
     dict
-        Role (``sum``, ``spectrum``, ``thumbnail``, ``shifts``, ``picture``) to path.
+        Role (``sum``, ``spectrum``, ``thumbnail``, ``shifts``, ``motion``, ``picture``) to path.
     """
     files = {
         "sum": folder / f"{stem}.mrc",
         "spectrum": folder / f"{stem}_spectrum.mrc",
         "shifts": folder / f"{stem}_shifts.txt",
+        "motion": folder / f"{stem}_motion.star",
         "picture": folder / f"{stem}.png",
     }
     write_mrc(files["sum"], movie.sum, movie.pixel_size_A, dtype="float16" if half_precision else "float32")
@@ -49,6 +53,7 @@ def write_aligned(
     if scaled:
         files["thumbnail"] = folder / f"{stem}_scaled.mrc"
         write_mrc(files["thumbnail"], movie.scaled, movie.pixel_size_A * movie.sum.shape[1] / movie.scaled.shape[1])
+    write_motion_star(relion_motion(movie), files["motion"])
     with write_whole(files["shifts"]) as path:
         path.write_text(shift_list(movie, title, size))
     with write_whole(files["picture"]) as path:
@@ -101,4 +106,22 @@ def result_values(movie: AlignedMovie) -> dict[str, object]:
         "found_signal": found.found_signal,
         "mean_per_frame": float(np.mean(movie.statistics.mean[movie.statistics.usable()])),
         "outlier_pixels": int(movie.statistics.outliers.sum()),
+        "local_motion": None if movie.local is None else local_values(movie.local),
+    }
+
+
+def local_values(local: LocalAlignment) -> dict[str, object]:
+    """Return the local motion as plain JSON; places run from -1 to 1 over the image."""
+    motion = local.model.shifts_A(local.x, local.y)
+    return {
+        "coefficients_A": local.model.coefficients_A.tolist(),
+        "patches_x": local.x.tolist(),
+        "patches_y": local.y.tolist(),
+        "patch_weights": local.weights.tolist(),
+        "patch_shifts_A": np.round(local.patch_shifts_A, 4).tolist(),
+        "patch_errors_A": [[float(e) if np.isfinite(e) else None for e in pair] for pair in local.patch_errors_A],
+        "rms_A": float(np.sqrt(np.mean(motion**2))),
+        "largest_A": float(np.abs(motion).max()),
+        "rounds": local.rounds,
+        "converged": local.converged,
     }

@@ -17,6 +17,7 @@ from verglas.microscopy.dose import dose_filters, frame_doses
 from verglas.stages.motion.frames import Corrections, FrameStatistics
 from verglas.stages.motion.interpolation import interpolation_filters, mean_response
 from verglas.stages.motion.layout import Layout, mirrored
+from verglas.stages.motion.local_model import LocalModel
 
 TABLE_SIZE = 8192
 TABLE_SAMPLED = 16
@@ -123,6 +124,25 @@ def uniform_field(layout: Layout, shifts_A: np.ndarray) -> np.ndarray:
     nodes_y, nodes_x = node_counts(layout)
     field = np.broadcast_to(-shifts_A[:, :, None, None] / layout.pixel_size_A, (len(shifts_A), 2, nodes_y, nodes_x))
     return np.ascontiguousarray(field, np.float32)
+
+
+def local_field(layout: Layout, shifts_A: np.ndarray, model: LocalModel) -> np.ndarray:
+    """Return the displacements at the nodes of all frames for whole-frame shifts and a model of the local ones.
+
+    Parameters
+    ----------
+    layout, shifts_A
+        As for `uniform_field`.
+    model
+        The local motion.
+    """
+    field = uniform_field(layout, shifts_A)
+    nodes_y, nodes_x = node_counts(layout)
+    y = (2 * kernels.CELL * np.arange(nodes_y) + 1) / layout.shape[0] - 1.0
+    x = (2 * kernels.CELL * np.arange(nodes_x) + 1) / layout.shape[1] - 1.0
+    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
+    field -= model.shifts_A(grid_x, grid_y) / layout.pixel_size_A
+    return field
 
 
 def node_counts(layout: Layout) -> tuple[int, int]:

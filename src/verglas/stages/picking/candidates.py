@@ -14,6 +14,8 @@ from scipy.spatial import cKDTree
 
 Array = np.ndarray[Any, Any]
 
+BACKGROUND_FACTOR = 2.0
+
 CANDIDATES = np.dtype([
     ("x_A", "<f4"), ("y_A", "<f4"), ("peak_height", "<f4"), ("background", "<f4"), ("template", "<i4"), ("psi", "<f4"),
 ])  # fmt: skip
@@ -70,8 +72,8 @@ def _summit(score: Array, pixels: Array) -> Array:
 
 
 def chosen(
-    candidates: Array, threshold: float, *, max_background: float | None = None, max_score: float | None = None,
-    min_neighbour_A: float | None = None,
+    candidates: Array, threshold: float, *, background_factor: float | None = BACKGROUND_FACTOR,
+    max_background: float | None = None, max_score: float | None = None, min_neighbour_A: float | None = None,
 ) -> Array:  # fmt: skip
     """Return which candidates are picks.
 
@@ -81,8 +83,11 @@ def chosen(
         Of type `CANDIDATES`.
     threshold
         Least score.
+    background_factor
+        Candidates whose unexplained background is more than so many times the median of those above the threshold are
+        left out: they lie on ice, carbon or clumps. None: no such limit.
     max_background
-        Candidates with more unexplained background are left out: they lie on ice, carbon or clumps.
+        Candidates with more unexplained background than this are left out.
     max_score
         Candidates with higher scores are left out: they are stronger than any particle.
     min_neighbour_A
@@ -93,6 +98,8 @@ def chosen(
     ndarray of bool, shape (n,)
     """
     keep = candidates["peak_height"] >= threshold
+    if background_factor is not None and keep.any():
+        keep &= candidates["background"] <= background_factor * np.median(candidates["background"][keep])
     if max_background is not None:
         keep &= candidates["background"] <= max_background
     if max_score is not None:

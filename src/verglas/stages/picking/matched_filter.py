@@ -36,9 +36,14 @@ class Scores:
     background: Array
 
 
-def flatten(image: Array, sigma_px: float) -> Array:
-    """Return an image without what is broader than a Gaussian."""
-    return np.asarray(image - gaussian_filter(image, sigma_px, mode="nearest"), np.float32)
+def flatten(image: Array, sigma_px: float, bad: Array | None = None) -> Array:
+    """Return an image without what is broader than a Gaussian; bad areas have no say in that and become zero."""
+    if bad is None or not bad.any():
+        return np.asarray(image - gaussian_filter(image, sigma_px, mode="nearest"), np.float32)
+    good = (~bad).astype(np.float32)
+    broad = gaussian_filter(image * good, sigma_px, mode="nearest")
+    share = gaussian_filter(good, sigma_px, mode="nearest")
+    return np.asarray((image - broad / np.maximum(share, 1e-3)) * good, np.float32)
 
 
 def match(

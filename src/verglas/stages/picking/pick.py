@@ -12,7 +12,7 @@ from verglas.errors import InputError
 from verglas.microscopy import Optics, ctf_2d
 from verglas.stages.picking import templates as shapes
 from verglas.stages.picking.areas import Areas, AreaSettings, find_areas
-from verglas.stages.picking.candidates import CANDIDATES, chosen, find_peaks
+from verglas.stages.picking.candidates import BACKGROUND_FACTOR, CANDIDATES, chosen, find_peaks
 from verglas.stages.picking.coarse import CoarseMicrograph, make_coarse
 from verglas.stages.picking.matched_filter import Scores, flatten, match
 from verglas.stages.picking.noise import LEAST_BOX, measure_noise, quiet_boxes
@@ -47,6 +47,8 @@ class PickingSettings:
         Finest detail used.
     background_boxes
         Number of quiet boxes in which the noise is measured.
+    background_factor
+        Most unexplained background of a pick, in medians of all picks of the micrograph; none: any.
     max_background
         Most unexplained background of a pick, in standard deviations of the noise; none: any.
     max_score
@@ -63,6 +65,7 @@ class PickingSettings:
     threshold: float = 6.0
     highest_resolution_A: float = 30.0
     background_boxes: int = 50
+    background_factor: float | None = BACKGROUND_FACTOR
     max_background: float | None = None
     max_score: float | None = None
     areas: AreaSettings = field(default_factory=AreaSettings)
@@ -155,6 +158,7 @@ def pick_particles(
     flat = flatten(coarse.image, flatten_px)
     edges = (settings.areas.edge_distance_A / size_A,) * 2
     areas = find_areas(coarse.image, flat, radius_px, edges, settings.areas)
+    flat = flatten(coarse.image, flatten_px, areas.bad)
     box = min(max(LEAST_BOX, 2 * round(radius_px)), min(flat.shape) // 2 * 2)
     noise = measure_noise(flat, quiet_boxes(areas.deviation, areas.allowed, box, settings.background_boxes), box)
     sought = _templates(settings, size_A, make_templates)
@@ -180,8 +184,9 @@ def pick_particles(
     best = scores.template[pixels[:, 0], pixels[:, 1]]
     candidates["template"], candidates["psi"] = sought.source[best], sought.psi[best]
     picked = chosen(
-        candidates, settings.threshold, max_background=settings.max_background, max_score=settings.max_score
-    )
+        candidates, settings.threshold, background_factor=settings.background_factor,
+        max_background=settings.max_background, max_score=settings.max_score,
+    )  # fmt: skip
     return Picks(candidates, picked, scores, areas, coarse, settings)
 
 

@@ -42,6 +42,7 @@ def result_values(picks: Picks) -> dict[str, Any]:
         "count": len(heights),
         "candidates": len(picks.candidates),
         "threshold": picks.settings.threshold,
+        "background_factor": picks.settings.background_factor,
         "max_background": picks.settings.max_background,
         "max_score": picks.settings.max_score,
         "median_score": round(float(np.median(heights)), 3) if len(heights) else None,

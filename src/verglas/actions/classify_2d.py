@@ -1,0 +1,300 @@
+"""Classify 2D: sort the particles of a package into classes by maximum likelihood; every round is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
+    from verglas.execution.tasks import Task
+    from verglas.stages.classification2d import ClassificationSettings
+    from verglas.stages.classification2d.particles import WorkingImages
+    from verglas.stages.classification2d.rounds import ClassState
+    from verglas.stages.classification2d.stack import PackageImages
+
+MASK_PART = 0.6
+SHIFT_PART = 0.33
+LEAST_CHUNK = 1000
+MOST_CHUNKS = 32
+"""Particles are summed in chunks of a size that depends on their number alone, so that answers do not on workers."""
+SECONDS_A_PARTICLE = 4e-5
+"""Of one round and class, at a working box of 64 pixels."""
+ROW_NAMES = ("number", "psi", "displacements_A", "log_likelihood", "weight")
+
+
+class Classify2D(Action):
+    """Classification of the particles of one package."""
+
+    name = "classify-2d"
+    title = "Classify 2D"
+    summary = "Sort particles into 2D classes by maximum likelihood."
+
+    class Parameters(ActionParameters):
+        """What a user may set; numbers that are not given follow from the package."""
+
+        classes: int | None = field(None, help="Number of classes; none: one in 300 particles, 5 to 50.", ge=1, le=1000)
+        rounds: int = field(20, help="Rounds.", ge=1, le=200)
+        low_resolution_A: float = field(300.0, help="Coarsest resolution used.", unit="A", gt=0)
+        start_resolution_A: float = field(40.0, help="Finest resolution of the first round.", unit="A", gt=0)
+        finish_resolution_A: float = field(8.0, help="Finest resolution of the last rounds.", unit="A", gt=0)
+        mask_radius_A: float | None = field(
+            None, help="Radius of the particle; none: 0.6 of its largest dimension.", unit="A", gt=0
+        )
+        max_shift_A: float | None = field(
+            None, help="Largest shift; none: 0.33 of its largest dimension.", unit="A", ge=0
+        )
+        percent_used: float = field(0.0, help="Particles of a round; 0: few at first, all at last.", unit="%", ge=0,
+                                    le=100)  # fmt: skip
+        recentre: bool = field(True, help="Keep class averages in the middle.")
+        smoothing: float = field(1.0, help="Below 1, particles share classes more.", gt=0, le=1, expert=True)
+        keep: int = field(4, help="Classes of each particle that are refined and weighed.", ge=1, le=50, expert=True)
+
+    inputs = (Input("package", "package", "The refinement package to classify: one."),)
+    outputs = ("classification",)
+
+    def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
+        """Say what the classification will take, from the package's record alone."""
+        from verglas.execution.resources import Estimate
+
+        package = only(inputs["package"])
+        settings = settings_of(parameters, package, 1)
+        box = working_box(package, settings.finish_A)
+        planes = 2 * settings.classes * (2 * box + 3) * (box + 3) * 3 * 8
+        particles = package["count"]
+        chunks = -(-particles // chunk_size(particles))
+        used = sum(settings.part_used(number, particles) for number in range(1, settings.rounds + 1))
+        per_particle = SECONDS_A_PARTICLE * (settings.classes + 10) * (box / 64) ** 2
+        return Estimate(
+            memory_bytes=300 * 2**20 + 3 * planes + 500 * (8 * package["box_px"] ** 2 + 40 * box**2),
+            disk_bytes=settings.rounds * (4 * settings.classes * package["box_px"] ** 2 + 300 * particles)
+            + chunks * planes + 100 * particles,
+            core_seconds=used * particles * per_particle + 10.0,
+            tasks=chunks,
+        )  # fmt: skip
+
+    def run(self, context: JobContext) -> None:
+        """Run the rounds that have no result yet."""
+        from verglas.formats import ParticleTable
+        from verglas.stages.classification2d.stack import PackageImages
+
+        package = only(context.inputs["package"])
+        settings = settings_of(context.parameters, package, context.seed)
+        table = ParticleTable.load(context.project / package["particles_path"])
+        with PackageImages(table, context.project) as images:
+            working = working_images(package, settings, images)
+            start = context.kept("start")
+            if start is None:
+                context.progress(0, settings.rounds, "first averages")
+                start = first_averages(images, working, settings)
+                context.keep("start", start)
+            for number in range(1, settings.rounds + 1):
+                if context.pending([f"round-{number:03d}"], key=str):
+                    run_round(context, package, settings, working, table, images, number)
+                    context.check()
+
+
+def only(packages: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one package.
+
+    Raises
+    ------
+    InputError
+        There are several.
+    """
+    if len(packages) != 1:
+        numbers = ", ".join(f"{one['id']} ({one['name']})" for one in packages)
+        raise InputError(f"a classification works on one package; choose one of {numbers} with --package.")
+    return packages[0]
+
+
+def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> ClassificationSettings:
+    """Return the stage's settings, with what is not given from the package."""
+    from verglas.stages.classification2d import ClassificationSettings, suggested_classes
+
+    size = package["largest_dimension_A"]
+    if size is None and None in (parameters.mask_radius_A, parameters.max_shift_A):
+        raise InputError(f"{package['name']} has no largest dimension; give --mask-radius and --max-shift.")
+    return ClassificationSettings(
+        classes=parameters.classes or suggested_classes(package["count"]),
+        mask_radius_A=parameters.mask_radius_A or MASK_PART * size,
+        max_shift_A=SHIFT_PART * size if parameters.max_shift_A is None else parameters.max_shift_A,
+        rounds=parameters.rounds, low_A=parameters.low_resolution_A, start_A=parameters.start_resolution_A,
+        finish_A=max(parameters.finish_resolution_A, 2.0 * package["pixel_size_A"]), smoothing=parameters.smoothing,
+        percent_used=parameters.percent_used, recentre=parameters.recentre, keep=parameters.keep, seed=seed,
+    )  # fmt: skip
+
+
+def working_box(package: dict[str, Any], finish_A: float) -> int:
+    """Return the box that images are cropped to."""
+    from verglas.microscopy import Optics
+    from verglas.stages.classification2d.particles import WorkingImages
+
+    optics = Optics(300.0, 2.7, 0.07, package["pixel_size_A"])
+    return WorkingImages.to_limit(package["box_px"], optics, 1.0, finish_A).working_box
+
+
+def working_images(package: dict[str, Any], settings: ClassificationSettings, images: PackageImages) -> WorkingImages:
+    """Return how this package's images are made ready."""
+    from verglas.stages.classification2d.particles import WorkingImages
+
+    return WorkingImages.to_limit(
+        package["box_px"], images.optics, settings.mask_radius_A, settings.finish_A,
+        contrast_inverted=images.contrast_inverted,
+    )  # fmt: skip
+
+
+def chunk_size(particles: int) -> int:
+    """Return how many particles are summed at a time."""
+    return max(LEAST_CHUNK, math.ceil(particles / MOST_CHUNKS))
+
+
+def first_averages(
+    images: PackageImages, working: WorkingImages, settings: ClassificationSettings
+) -> dict[str, np.ndarray]:
+    """Return noise, first averages and empty rows, as arrays that are kept."""
+    from verglas.stages.classification2d.classify import empty_rows, starting_point
+
+    noise, state = starting_point(images.read, images.defocus, working, settings)
+    rows = empty_rows(len(images))
+    return {
+        "noise": noise, **state.arrays(), **{f"rows_{name}": getattr(rows, name) for name in ROW_NAMES},
+    }  # fmt: skip
+
+
+def run_round(
+    context: JobContext, package: dict[str, Any], settings: ClassificationSettings, working: WorkingImages, table: Any,
+    images: PackageImages, number: int,
+) -> None:  # fmt: skip
+    """Run one round and record its classification."""
+    import numpy as np
+
+    from verglas.engine import ClassSums
+    from verglas.stages.classification2d.classify import used_in_round
+    from verglas.stages.classification2d.rounds import ClassState, next_state
+
+    before = context.kept("start" if number == 1 else f"round-{number - 1:03d}")
+    assert before is not None, "a round's arrays are kept until the job has ended"
+    used = used_in_round(number, len(images), settings)
+    name = f"round-{number:03d}"
+    work = partial(
+        round_chunk, parameters=context.parameters.model_dump(), package=package, number=number, seed=context.seed
+    )
+    total = context.chunk_sums(
+        f"{name}-sums", work, used.tolist(), chunk_size=chunk_size(len(images)), phase=f"round {number}"
+    )
+    sums = ClassSums(working.working_box, working.working_pixel_size_A, settings.classes, threads=context.threads)
+    sums.add({key: total[key] for key in sums.arrays()})
+    found = {
+        key[5:]: np.concatenate([part[key] for part in parts])
+        for parts in [chunk_rows(context.scratch, number)]
+        for key in (f"rows_{one}" for one in ROW_NAMES)
+    }
+    rows = {key: before[f"rows_{key}"].copy() for key in ROW_NAMES}
+    rows["number"][:] = -1
+    for key in ROW_NAMES:
+        rows[key][used] = found[key]
+    state = next_state(
+        ClassState.from_arrays(before), sums, found["displacements_A"], settings, settings.limit_A(number),
+        last=number == settings.rounds,
+    )  # fmt: skip
+    moved = float(np.mean(rows["number"][used] != before["rows_number"][used]))
+    context.keep(
+        name,
+        {"noise": before["noise"], **state.arrays(), **{f"rows_{key}": rows[key] for key in ROW_NAMES}},
+    )
+    record(context, package, settings, working, table, images, state, rows, number, moved)
+    for path in context.scratch.glob(f"{name}-rows-*.npz"):
+        path.unlink()
+
+
+def round_chunk(
+    places: Sequence[int], task: Task, parameters: dict[str, Any], package: dict[str, Any], number: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Weigh and sum a chunk of particles on a worker; its rows are left in Scratch."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from verglas.engine import ClassSums
+    from verglas.execution.reduction import load_arrays, save_arrays
+    from verglas.formats import ParticleTable
+    from verglas.stages.classification2d.classify import weigh_places
+    from verglas.stages.classification2d.rounds import ClassState
+    from verglas.stages.classification2d.stack import PackageImages
+
+    if task.device != "cpu":
+        raise InputError("Classify 2D runs on CPUs; start it with the device cpu.")
+    settings = settings_of(Classify2D.Parameters.model_validate(parameters), package, seed)
+    before = load_arrays(task.scratch / ("start.npz" if number == 1 else f"round-{number - 1:03d}.npz"))
+    state = ClassState.from_arrays(before)
+    with PackageImages(ParticleTable.load(task.project / package["particles_path"]), task.project) as images:
+        working = replace(working_images(package, settings, images), noise=before["noise"])
+        sums = ClassSums(working.working_box, working.working_pixel_size_A, settings.classes, threads=task.threads)
+        found = weigh_places(
+            images.read, images.defocus, working, settings, state, sums, np.asarray(places), number,
+            threads=task.threads, check=task.check,
+        )  # fmt: skip
+    save_arrays(
+        task.scratch / f"round-{number:03d}-rows-{places[0]:09d}.npz",
+        {f"rows_{name}": getattr(found, name) for name in ROW_NAMES},
+    )
+    arrays: dict[str, np.ndarray] = sums.arrays()
+    return arrays
+
+
+def chunk_rows(scratch: Path, number: int) -> list[dict[str, np.ndarray]]:
+    """Return the rows that the chunks of a round have left, in order."""
+    from verglas.execution.reduction import load_arrays
+
+    return [load_arrays(path) for path in sorted(scratch.glob(f"round-{number:03d}-rows-*.npz"))]
+
+
+def record(
+    context: JobContext, package: dict[str, Any], settings: ClassificationSettings, working: WorkingImages, table: Any,
+    images: PackageImages, state: ClassState, rows: dict[str, np.ndarray], number: int, moved: float,
+) -> None:  # fmt: skip
+    """Write a round's averages, table and picture, and record them as a classification."""
+    import numpy as np
+
+    from verglas.formats import write_mrc, write_particles
+    from verglas.stages.classification2d.classify import classified_table
+    from verglas.stages.classification2d.pictures import write_class_montage
+
+    last = number == settings.rounds
+    stem = f"classification_{context.job.number}_{number:03d}"
+    endings = {"averages": ".mrc", "particles": ".npy", "picture": ".png", **({"star": ".star"} if last else {})}
+    files = {role: context.results / f"{stem}{ending}" for role, ending in endings.items()}
+    averages = working.enlarge(state.averages)
+    write_mrc(files["averages"], averages, package["pixel_size_A"])
+    made = classified_table(table, images.rows, rows["number"], rows["psi"], rows["displacements_A"],
+                            rows["log_likelihood"], rows["weight"])  # fmt: skip
+    made.save(files["particles"])
+    if last:
+        write_particles(made, files["star"])
+    used = rows["number"] >= 0
+    title = f"round {number} of {settings.rounds}, {int(used.sum())} particles, to {settings.limit_A(number):.1f} A"
+    write_class_montage(files["picture"], averages, state.occupancy, state.resolution_A, title)
+    figures = {
+        "round": number, "particles_used": int(used.sum()), "limit_A": round(settings.limit_A(number), 2),
+        "log_likelihood": round(float(rows["log_likelihood"][used].mean()), 4),
+        "certainty": round(float(rows["weight"][used].mean()), 4), "moved": round(moved, 4),
+    }  # fmt: skip
+    context.figures(**figures)
+    resolution = [round(float(one), 2) if np.isfinite(one) else None for one in state.resolution_A]
+    values = {
+        **figures, "package": package["id"], "classes": settings.classes, "rounds": settings.rounds,
+        "box_px": package["box_px"], "pixel_size_A": package["pixel_size_A"], "mask_radius_A": settings.mask_radius_A,
+        "shift_sigma_A": state.shift_sigma_A, "occupancy": [round(float(one), 1) for one in state.occupancy],
+        "resolution_A": resolution,
+    }  # fmt: skip
+    context.result(f"round-{number:03d}", "classification", files, values)

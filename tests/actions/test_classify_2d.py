@@ -1,0 +1,102 @@
+"""Classify 2D: every round becomes a classification of the project; a killed job resumes to the same answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.stages.classification2d.shapes import BOX, OPTICS, PIXEL_A, Shapes, make_shapes
+from verglas.actions import project_run
+from verglas.actions.classify_2d import Classify2D, only, settings_of
+from verglas.actions.launch import prepare
+from verglas.actions.registry import load_action
+from verglas.errors import InputError
+from verglas.execution.controller import start_detached
+from verglas.execution.job_folder import JobFolder, ProjectReference
+from verglas.formats import MrcStackWriter, OpticsGroup, ParticleTable, read_stack, write_particles
+from verglas.project import Project
+from verglas.project.import_particles import ParticleFields, import_particles
+
+OPTIONS = {"classes": 3, "rounds": 3, "finish_resolution_A": 14.0}
+
+
+def packaged_project(folder: Path, count: int = 1300) -> tuple[Project, Shapes]:
+    """Make a project with one package of shapes."""
+    made = make_shapes(count)
+    with MrcStackWriter(folder / "shapes.mrcs", BOX, BOX, PIXEL_A) as writer:
+        for image in made.images:
+            writer.append(image)
+    table = ParticleTable.empty(count)
+    table["defocus_u_A"], table["defocus_v_A"] = made.defocus[:, 0], made.defocus[:, 1]
+    table["pixel_size_A"], table["voltage_kV"] = PIXEL_A, OPTICS.voltage_kV
+    table["spherical_aberration_mm"], table["amplitude_contrast"] = 2.7, 0.07
+    table["image_section"] = np.arange(1, count + 1)
+    table.set_names("image_name", ["shapes.mrcs"] * count)
+    table.set_names("micrograph", ["one.mrc"] * count)
+    table.optics = [OpticsGroup(image_size_px=BOX, contrast_inverted=False)]
+    write_particles(table, folder / "shapes.star")
+    project = Project.create(folder / "p")
+    import_particles(project, folder / "shapes.star", ParticleFields(largest_dimension_A=104.0))
+    return project, made
+
+
+def test_every_round_is_a_classification(tmp_path: Path) -> None:
+    project, made = packaged_project(tmp_path)
+    with project:
+        run = project_run(project, "classify-2d", workers=2, threads=1, **OPTIONS)
+        assert not run.failures
+        classifications = project.assets("classification")
+        assert [one["name"] for one in classifications] == [f"Classification #{n}" for n in (1, 2, 3)]
+        last = classifications[-1]
+        assert last["path"] == "Assets/ClassAverages/class_averages_0003.mrc"
+        assert (last["round"], last["rounds"], last["package"], last["limit_A"]) == (3, 3, 1, 14.0)
+        averages, _ = read_stack(project.folder / last["path"])
+        assert averages.shape == (3, BOX, BOX)
+        table = ParticleTable.load(project.folder / last["particles_path"])
+        assert np.bincount(table["class_number"], minlength=4)[0] == 0 and table["class_number"].max() == 3
+        purity = sum(np.bincount(made.shape[table["class_number"] == k]).max() for k in (1, 2, 3)) / len(table)
+        assert purity > 0.6, "three classes for three shapes and noise, after three rounds"
+        assert (project.folder / last["picture_path"]).exists() and (project.folder / last["star_path"]).exists()
+        assert not list((project.folder / "Scratch").glob("*/*"))
+        package = project.asset("package", 1)
+    with pytest.raises(InputError, match="mask-radius"):
+        settings_of(Classify2D.Parameters(), {**package, "largest_dimension_A": None}, 1)
+    with pytest.raises(InputError, match="one package"):
+        only([package, package])
+
+
+def test_a_killed_classification_resumes_to_the_same_answer(tmp_path: Path) -> None:
+    project, _ = packaged_project(tmp_path)
+    with project:
+        package = project.asset("package", 1)
+
+    def new_job(*, killed: bool) -> JobFolder:
+        ready = prepare(
+            load_action("classify-2d"), OPTIONS, {"package": [package]}, project_folder=project.folder,
+            project=ProjectReference(name="p", id="1"), workers=1, threads=1,
+        )  # fmt: skip
+        job, process = ready.start()
+        if killed:
+            end = time.monotonic() + 60
+            while not (job.scratch / "round-001.npz").exists():
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            time.sleep(0.3)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            assert job.state().name == "interrupted"
+            process = start_detached(job)
+        assert process.wait(timeout=100) == 0, job.log_path.read_text()
+        return job
+
+    jobs = [new_job(killed=killed) for killed in (False, True)]
+    for number in (1, 2, 3):
+        first, second = (job.results_folder / f"classification_{job.number}_{number:03d}" for job in jobs)
+        for ending in (".mrc", ".npy"):
+            a, b = (Path(f"{one}{ending}").read_bytes() for one in (first, second))
+            assert a[1024:] == b[1024:], f"round {number} {ending}"
