@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from verglas.stages.ctf_estimation.estimate import CtfEstimate, estimate_ctf
     from verglas.stages.ctf_estimation.quality import FitQuality
     from verglas.stages.ctf_estimation.search import CtfValues, SearchSettings
-    from verglas.stages.ctf_estimation.spectrum import ThonSpectrum, thon_spectrum
+    from verglas.stages.ctf_estimation.spectrum import ThonSpectrum, frame_groups, thon_spectrum
 
 _HOMES = {
     "CtfEstimate": "estimate",
@@ -18,6 +18,7 @@ _HOMES = {
     "SearchSettings": "search",
     "ThonSpectrum": "spectrum",
     "estimate_ctf": "estimate",
+    "frame_groups": "spectrum",
     "thon_spectrum": "spectrum",
 }
 
@@ -28,6 +29,7 @@ __all__ = [
     "SearchSettings",
     "ThonSpectrum",
     "estimate_ctf",
+    "frame_groups",
     "thon_spectrum",
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,7 +105,7 @@ class CtfEstimate:
 
 
 def estimate_ctf(
-    image: Array,
+    image: Array | Iterable[Array],
     pixel_size_A: float,
     *,
     voltage_kV: float = 300.0,
@@ -120,7 +121,8 @@ def estimate_ctf(
     Parameters
     ----------
     image
-        Micrograph, shape (ny, nx), at least 128 pixels a side.
+        Micrograph, shape (ny, nx), at least 128 pixels a side; or several of one shape whose power is averaged, such as
+        `frame_groups` of a movie.
     pixel_size_A
         Its pixel size in A.
     voltage_kV, spherical_aberration_mm, amplitude_contrast

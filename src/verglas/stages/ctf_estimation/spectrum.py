@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,8 +50,39 @@ def tile_size(box: int, pixel_size_A: float, finest_pixel_A: float | None) -> in
     return tile + tile % 2
 
 
+def frame_groups(frames: Iterable[Array], count: int) -> Iterator[Array]:
+    """Sum a movie's frames in groups, one group in memory at a time.
+
+    Their spectra keep the Thon rings of specimens that move between groups, and that of unaligned movies, at the price
+    of more noise in each.
+
+    Parameters
+    ----------
+    frames
+        Frames [y, x], corrected for the detector's gain.
+    count
+        Frames a group, at least 1; a last group with fewer is left out unless it is the only one.
+
+    Yields
+    ------
+    array
+        float32 sums.
+    """
+    if count < 1:
+        raise InputError(f"A group of {count} frames holds none; give 1 or more.")
+    total, held, made = None, 0, False
+    for frame in frames:
+        total = frame.astype(np.float32) if total is None else total + frame
+        held += 1
+        if held == count:
+            yield total
+            total, held, made = None, 0, True
+    if total is not None and not made:
+        yield total
+
+
 def thon_spectrum(
-    image: Array,
+    image: Array | Iterable[Array],
     pixel_size_A: float,
     *,
     box: int = 512,
@@ -65,7 +97,7 @@ def thon_spectrum(
     Parameters
     ----------
     image
-        Micrograph, real, shape (ny, nx).
+        Micrograph, real, shape (ny, nx), or images of one shape, such as `frame_groups` gives, whose power is averaged.
     pixel_size_A
         Its pixel size.
     box
@@ -80,27 +112,41 @@ def thon_spectrum(
     InputError
         If the micrograph is too small, or has pixels that are not finite or all alike.
     """
-    if image.ndim != 2 or min(image.shape) < 128:
-        raise InputError(
-            f"A CTF is fitted to an image of two axes of at least 128 pixels, not to one of shape {image.shape}."
-        )
     if not pixel_size_A > 0:
         raise InputError(f"A pixel size of {pixel_size_A:g} A makes no sense; give the micrograph's in A.")
     if box < 64 or box % 2:
         raise InputError(f"The box of the spectrum must be even and at least 64 pixels, not {box}.")
-    tile = tile_size(box, pixel_size_A, finest_pixel_A)
-    if tile > min(image.shape):
-        largest = min(image.shape) // 2 * 2
-        box = max(64, 2 * int(box * largest / tile / 2))
-        tile = largest
-    overlap = 0.25 if image.size > MANY_PIXELS else 0.5
-    with np.errstate(invalid="ignore", over="ignore"):
-        power = tiled_spectrum(image, tile, overlap=overlap, workers=threads)
-    if not np.isfinite(power[0, 1]):  # any pixel that is no number spoils all of its tile
-        raise InputError("The micrograph has pixels that are no numbers; was it written whole?")
-    if not power.any():
-        raise InputError("All pixels of the micrograph are alike: there is nothing to fit a CTF to.")
+    power, tile, shape = None, 0, None
+    for one in [image] if isinstance(image, np.ndarray) else image:
+        if one.ndim != 2 or min(one.shape) < 128:
+            raise InputError(
+                f"A CTF is fitted to an image of two axes of at least 128 pixels, not to one of shape {one.shape}."
+            )
+        if power is None:
+            shape, tile = one.shape, tile_size(box, pixel_size_A, finest_pixel_A)
+            if tile > min(shape):
+                largest = min(shape) // 2 * 2
+                box = max(64, 2 * int(box * largest / tile / 2))
+                tile = largest
+        elif one.shape != shape:
+            raise InputError(f"Images of shapes {shape} and {one.shape} do not go into one spectrum.")
+        added = _tile_power(one, tile, threads)
+        power = added if power is None else power + added
+    if power is None:
+        raise InputError("There is no image to fit a CTF to.")
     half = box // 2
     rows = np.concatenate([power[:half], power[tile - half :]])[:, : half + 1]
     floor = float(np.median(rows)) * 1e-6
     return ThonSpectrum(np.log(np.maximum(rows, floor)), pixel_size_A * tile / box)
+
+
+def _tile_power(image: Array, tile: int, threads: int) -> Array:
+    """Return the average power of an image's tiles."""
+    overlap = 0.25 if image.size > MANY_PIXELS else 0.5
+    with np.errstate(invalid="ignore", over="ignore"):
+        power: Array = tiled_spectrum(image, tile, overlap=overlap, workers=threads)
+    if not np.isfinite(power[0, 1]):  # any pixel that is no number spoils all of its tile
+        raise InputError("The micrograph has pixels that are no numbers; was it written whole?")
+    if not power.any():
+        raise InputError("All pixels of the micrograph are alike: there is nothing to fit a CTF to.")
+    return power
