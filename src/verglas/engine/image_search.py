@@ -113,6 +113,7 @@ class ImageTemplates:
         radius_A = max(reference.radius_A for reference in references)
         self.references = list(references)
         self.grid: PolarGrid = polar_grid(band.box * band.pixel_size_A, settings.limit_A, radius_A, settings.low_A)
+        self.to_polar = to_polar(self.grid, band.up_to(settings.limit_A))
         kx, ky = self.grid.k_per_A
         slices = np.concatenate([reference.slices(np.eye(3)[None], kx, ky) for reference in references])
         self.orders = angular_orders(self.grid, np.ascontiguousarray(slices.real), np.ascontiguousarray(slices.imag))
@@ -218,7 +219,6 @@ def _grid_search(
     """Return the gain, angle and displacement from the centre of each image's best pose with each reference."""
     grid = library.grid
     part = images.band.up_to(options.limit_A)
-    matrices = to_polar(grid, part)
     shifts = hexagonal_shifts(options.shift_step_A, options.shift_range_A)
     ramps = shift_ramps(grid, shifts)
     norms = ring_power(images, part, grid) @ library.power
@@ -232,7 +232,7 @@ def _grid_search(
 
     def chunk(first: int) -> None:
         some = slice(first, first + batch)
-        samples = polar_samples(images.select(some), part, centre[some], matrices)
+        samples = polar_samples(images.select(some), part, centre[some], library.to_polar)
         space = Workspace()
         for start in range(0, samples.shape[1], at_once):
             few = slice(first + start, min(first + start + at_once, first + samples.shape[1]))

@@ -131,6 +131,8 @@ class Templates:
             raise InputError("a search needs at least one reference.")
         width_A = band.box * band.pixel_size_A
         self.grid: PolarGrid = polar_grid(width_A, settings.limit_A, max(r.radius_A for r in references))
+        # Made once: it takes as long as the search of some images.
+        self.to_polar = to_polar(self.grid, band.up_to(settings.limit_A))
         directions = sphere_directions(settings.spacing, settings.symmetry, mirror=True)
         if allowed is not None:
             directions = directions[np.asarray(allowed(directions)) | np.asarray(allowed(-directions))]
@@ -269,7 +271,6 @@ def coarse_search(
     """
     grid, band = library.grid, images.band
     part = band.up_to(settings.limit_A)
-    matrices = to_polar(grid, part)
     shifts = hexagonal_shifts(settings.shift_step_A, settings.shift_range_A)
     ramps = shift_ramps(grid, shifts)
     norms = ring_power(images, part, grid) @ library.power
@@ -280,7 +281,7 @@ def coarse_search(
 
     def chunk(first: int) -> Candidates:
         some = slice(first, first + at_once)
-        samples = polar_samples(images.select(some), part, centre[some], matrices)
+        samples = polar_samples(images.select(some), part, centre[some], library.to_polar)
         return _search_chunk(library, samples, norms[some], ramps, shifts, penalty, settings.keep)
 
     starts = range(0, len(images), at_once)
