@@ -138,6 +138,8 @@ def main() -> None:
     finished = {
         "20_A_10_deg_K8": SearchSettings(keep=8),
         "20_A_10_deg_K16": SearchSettings(keep=16),
+        "20_A_10_deg_K24": SearchSettings(keep=24),
+        "15_A_9_deg_K8": SearchSettings(15.0, np.deg2rad(9.0), 5.5, 16.0, 8),
         "12_A_7.5_deg_K4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, 4),
     }
     rate = sgemm_GFLOPS()
