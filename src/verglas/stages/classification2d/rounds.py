@@ -21,7 +21,7 @@ from verglas.engine import (
 from verglas.signal import irfft, rfft, shift, sphere_mask
 from verglas.stages.classification2d.settings import ClassificationSettings
 
-GRID_LIMIT_A = 18.0
+GRID_LIMIT_A = 15.0
 """The search over all poses needs no finer detail; the refinement that follows goes to the round's limit."""
 STEPS_A_LIMIT = 3.0
 """Resolution limit over the step between displacements."""
