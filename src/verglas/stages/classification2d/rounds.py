@@ -53,7 +53,8 @@ class ClassState:
     shift_sigma_A
         Standard deviation of the particles' displacements along an axis.
     resolution_A
-        Resolution of each class average, where the halves' ring correlation falls to 0.5; infinite where it never was.
+        Resolution of each class average: the last ring before the halves' correlation falls below 0.5; infinite where
+        there is none.
     occupancy
         Particles in each class, as sums of weights; shape (classes,).
     number
@@ -350,12 +351,12 @@ def _mask(sums: ClassSums, settings: ClassificationSettings) -> NDArray[np.float
 
 
 def _resolution(made: ClassAverages, sums: ClassSums) -> NDArray[np.float64]:
-    """Return where each class's ring correlation first falls to 0.5, in A."""
+    """Return the last ring, in A, before each class's ring correlation first falls below 0.5."""
     width_A = sums.box * sums.pixel_size_A
     found = np.full(len(made.frc), np.inf)
     for number, curve in enumerate(made.frc):
         below = np.flatnonzero(curve[2:] < 0.5)
-        ring = int(below[0]) + 2 if below.size else len(curve) - 1
-        if ring > 2:
-            found[number] = width_A / ring
+        last = int(below[0]) + 1 if below.size else len(curve) - 1
+        if last > 1:
+            found[number] = width_A / last
     return found
