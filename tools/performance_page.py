@@ -56,21 +56,67 @@ SECTIONS = (
                 "align, weight by dose, write sum, spectrum and thumbnail",
                 "{align_cpu_s:.1f} CPU-s ({align_wall_s:.1f} s)",
                 "floor (decode and one FFT a frame) {floor_cpu_s:.1f} CPU-s: ratio {ratio_to_decode_and_one_fft:.2f}, "
-                "wanted {ratio_wanted}",
+                "wanted {ratio_wanted}; RELION {relion[cpu_s]:.1f} CPU-s",
             ),
-            Row("error against the true motion, rms", "{rms_error_A:.3f} A"),
+            Row("error against the true motion, rms", "{rms_error_A:.3f} A", "RELION {relion[rms_error_A]:.3f} A"),
             Row("memory", "{memory[used_GiB]:.2f} GiB", "stated before the start: {memory[stated_GiB]:.2f} GiB"),
+        ),
+    ),
+    Section(
+        "Align Movies with local motion",
+        "motion_benchmark",
+        "The same size, {local[patches]} patches, local motion of 4 A.",
+        (
+            Row(
+                "align, weight by dose, write",
+                "{local[align_cpu_s]:.1f} CPU-s ({local[align_wall_s]:.1f} s)",
+                "floor {local[floor_cpu_s]:.1f} CPU-s: ratio {local[ratio_to_decode_and_one_fft]:.2f}, "
+                "wanted {local[ratio_wanted]}; RELION, same patches and threads, {local[relion][cpu_s]:.1f} CPU-s",
+            ),
+            Row(
+                "error at the particles, rms",
+                "{local[rms_error_at_particles_A]:.3f} A",
+                "RELION {local[relion][rms_error_A]:.3f} A",
+            ),
         ),
     ),
     Section(
         "Compressed movies or not",
         "motion_benchmark",
         "The same movie stored three ways and aligned. Counts compress well, most pixels of a frame having met no "
-        "electron or one: LZW saves three quarters of the disk for a little computing.",
+        "electron or one: LZW saves three quarters of the disk for a third more computing.",
         (
             stored_as("LZW TIFF, counts"),
             stored_as("MRC, counts (8 bits)"),
             stored_as("MRC, gain-corrected (32 bits)"),
+        ),
+    ),
+    Section(
+        "Find CTF",
+        "ctf_benchmark",
+        "A sum of {micrograph} x {micrograph}, fitted from {fitted_from_to_A[0]:g} to {fitted_from_to_A[1]:g} A; one "
+        "thread.",
+        (
+            Row(
+                "spectrum, search, quality",
+                "{all_cpu_s:.2f} CPU-s",
+                "floor (FFTs of the tiles) {ffts_of_tiles_cpu_s:.2f} CPU-s; wanted {wanted_cpu_s} CPU-s",
+            ),
+            Row("the same with the phase searched", "{all_with_phase_search_cpu_s:.2f} CPU-s"),
+        ),
+    ),
+    Section(
+        "Find Particles",
+        "picking_benchmark",
+        "A micrograph of {micrograph[size_px]} x {micrograph[size_px]}; one thread. Wanted: 1 CPU-s.",
+        (
+            Row(
+                "disc, to 30 A",
+                "{cpu_seconds_median[disc_30_A]:.2f} CPU-s",
+                "floor (one FFT) {cpu_seconds_median[one_fft]:.2f} CPU-s",
+            ),
+            Row("disc, to 20 A", "{cpu_seconds_median[disc_20_A]:.2f} CPU-s"),
+            Row("72 rotations of an image", "{cpu_seconds_median[72_rotations_of_an_image_30_A]:.2f} CPU-s"),
         ),
     ),
     Section(
