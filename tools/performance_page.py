@@ -120,6 +120,22 @@ SECTIONS = (
         ),
     ),
     Section(
+        "2D classes: search of one round",
+        "engine_classes",
+        "Box {box}, pixels of {pixel_size_A} A, shifts to {shift_range_A:g} A, all in-plane angles of all classes, the best "
+        "refined to {refined_to_A:g} A; one thread; milliseconds a particle and the part that came to the right class.",
+        tuple(
+            Row(
+                f"{classes} classes, noise {noise}, grid to {limit} A",
+                f"{{{classes}_classes_noise_{noise}[to_{limit}_A][cpu_ms]:.2f}} CPU-ms",
+                f"{{{classes}_classes_noise_{noise}[to_{limit}_A][right_class]:.3f}} right",
+            )
+            for classes in (20, 50)
+            for noise in (4, 8)
+            for limit in (20, 15)
+        ),
+    ),
+    Section(
         "Tables of particles",
         "formats_tables",
         "A STAR file of {rows:,} rows and {columns} columns ({star_size_MB} MB); the comparison has "
