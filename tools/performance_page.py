@@ -122,8 +122,8 @@ SECTIONS = (
     Section(
         "2D classes: search of one round",
         "engine_classes",
-        "Box {box}, pixels of {pixel_size_A} A, shifts to {shift_range_A:g} A, all in-plane angles of all classes, the best "
-        "refined to {refined_to_A:g} A; one thread; milliseconds a particle and the part that came to the right class.",
+        "Box {box}, pixels of {pixel_size_A} A, shifts to {shift_range_A:g} A, all in-plane angles of all classes, the "
+        "best refined to {refined_to_A:g} A; one thread. Time a particle, and the part that came to the right class.",
         tuple(
             Row(
                 f"{classes} classes, noise {noise}, grid to {limit} A",
