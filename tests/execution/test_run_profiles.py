@@ -14,6 +14,7 @@ from tests.execution.toy import make_job
 from verglas.errors import FormatError, InputError, ResourceError
 from verglas.execution.addresses import HERE, addresses_here, scheduler_address
 from verglas.execution.batch_systems import recognise
+from verglas.execution.commanded_workers import fill_in
 from verglas.execution.controller import start_detached
 from verglas.execution.profile_store import (
     ALLOCATION_PROFILE,
@@ -28,7 +29,6 @@ from verglas.execution.profile_templates import TEMPLATES, find_template
 from verglas.execution.quoting import as_word, from_word, start_command
 from verglas.execution.resources import Estimate, plan_elsewhere
 from verglas.execution.run_profile import DEFAULT_PROFILE, RunCommand, RunProfile
-from verglas.execution.worker_pools import fill_in
 
 CLUSTER = RunProfile(
     name="the cluster", manager_command="srun -p debug $command", addresses=(HERE,), ports=(3000, 3100),

@@ -15,11 +15,12 @@ from typing import Any
 
 from verglas.errors import JobError
 from verglas.execution.addresses import HERE, scheduler_address
+from verglas.execution.commanded_workers import CommandedWorkers, cancel_left_over
 from verglas.execution.dask_setup import configure, distributed_class, make_certificate, security_of
 from verglas.execution.executors import Function
 from verglas.execution.run_profile import RunProfile
 from verglas.execution.tasks import Outcome, Task, run_task
-from verglas.execution.worker_pools import Joining, LocalWorkers, WorkerPool, cancel_left_over, pool_of
+from verglas.execution.worker_pools import Joining, LocalWorkers, WorkerPool
 
 PATIENCE_SECONDS = 60.0
 FETCH_SECONDS = 1.0
@@ -223,7 +224,11 @@ def local_cluster(folder: Path, workers: int, threads: int) -> Cluster:
 
 def cluster_of(profile: RunProfile, folder: Path, workers: int, threads: int, program: str) -> Cluster:
     """Return the cluster that a run profile describes; a command's workers have its threads unless told otherwise."""
-    pool = pool_of(profile, workers, 0 if threads == profile.threads and not profile.is_local else threads, program)
+    pool: WorkerPool
+    if profile.is_local:
+        pool = LocalWorkers(workers, threads)
+    else:
+        pool = CommandedWorkers(profile, workers, 0 if threads == profile.threads else threads, program)
     return Cluster(folder, pool, address=scheduler_address(profile), ports=profile.ports)
 
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from verglas.errors import JobError
 from verglas.execution import batch_systems
-from verglas.execution.controller import exit_status
+from verglas.execution.commanded_workers import fill_in
+from verglas.execution.controller import EXIT_STATUS, exit_status
 from verglas.execution.events import StateEvent, WrittenState
 from verglas.execution.job_folder import EventLog, JobFolder
 from verglas.execution.quoting import start_command
 from verglas.execution.tasks import POLL_SECONDS
-from verglas.execution.worker_pools import fill_in, stop_all
+from verglas.execution.worker_pools import stop_all
 
 
 def run_manager(job: JobFolder) -> int:
@@ -41,18 +42,16 @@ def run_manager(job: JobFolder) -> int:
             line, shell=True, cwd=job.path, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
-    while process.poll() is None:
-        started = len(job.controllers()) > before
-        asked = next((what for what in ("cancel", "pause") if job.is_asked(what)), None)
-        if asked and not started:
+    while process.poll() is None and len(job.controllers()) == before:
+        if asked := _asked(job):
             stop_all([process], group=True)
-            return _write_state(job, "cancelled" if asked == "cancel" else "paused", "It had not begun.")
+            return _write_state(job, asked, "It had not begun.")
         time.sleep(POLL_SECONDS)
+    process.wait()
     said = printed.read_text(errors="replace").strip()
     sys.stderr.write(f"{said}\n" if said else "")
     if len(job.controllers()) > before:
-        state = job.state()
-        return exit_status(state.name, state.failures) if state.name in {"done", "failed", "cancelled", "paused"} else 6
+        return _status_of(job)
     waiting = batch_systems.recognise(said)
     if process.returncode == 0 and waiting is not None:
         return _await_turn(job, waiting, before)
@@ -66,10 +65,9 @@ def _await_turn(job: JobFolder, waiting: batch_systems.Submitted, before: int) -
     """Watch a job that was put into a queue until its controller starts there, then until that has ended."""
     missing = 0
     while len(job.controllers()) == before:
-        asked = next((what for what in ("cancel", "pause") if job.is_asked(what)), None)
-        if asked:
+        if asked := _asked(job):
             batch_systems.cancel([waiting])
-            return _write_state(job, "cancelled" if asked == "cancel" else "paused", "It had not begun.")
+            return _write_state(job, asked, "It had not begun.")
         time.sleep(2.0)
         there = batch_systems.still_there(waiting.system)
         missing = missing + 1 if there is not None and waiting.number not in there else 0
@@ -80,8 +78,18 @@ def _await_turn(job: JobFolder, waiting: batch_systems.Submitted, before: int) -
             )  # fmt: skip
     while job.state().is_active:
         time.sleep(2.0)
+    return _status_of(job)
+
+
+def _asked(job: JobFolder) -> WrittenState | None:
+    """Return the state that somebody asked for, if anybody did."""
+    return "cancelled" if job.is_asked("cancel") else "paused" if job.is_asked("pause") else None
+
+
+def _status_of(job: JobFolder) -> int:
+    """Return the exit status that tells how a job whose controller is gone has ended."""
     state = job.state()
-    return exit_status(state.name if state.name != "queued" else "interrupted", state.failures)
+    return exit_status(state.name if state.name in EXIT_STATUS else "interrupted", state.failures)
 
 
 def _write_state(job: JobFolder, state: WrittenState, message: str) -> int:
