@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.actions.one_by_one import one_by_one
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -102,20 +102,10 @@ class AlignMovies(Action):
     def run(self, context: JobContext) -> None:
         """Align every movie that has no result yet."""
         movies = context.inputs["movies"]
-        todo = context.pending(movies, key=key_of)
         work = partial(align_one, parameters=context.parameters.model_dump())
-        done = len(movies) - len(todo)
-        aligned = context.map(work, todo, key=key_of, phase="aligning movies", total=len(movies), finished=done)
-        for movie, (files, values) in aligned:
-            for warning in warnings_about(movie, values):
-                context.message(warning, level="warning")
-            paths = {role: Path(path) for role, path in files.items()}
-            context.result(key_of(movie), "movie_alignment", paths, values, of=("movie", movie["id"]))
-
-
-def key_of(movie: dict[str, Any]) -> str:
-    """Return the key of a movie's result in its job."""
-    return str(movie["id"])
+        one_by_one(
+            context, movies, work, kind="movie_alignment", phase="aligning movies", warnings_about=warnings_about
+        )
 
 
 def output_pixel(movie: dict[str, Any], parameters: Any) -> float | None:

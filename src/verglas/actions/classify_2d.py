@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -92,15 +93,27 @@ class Classify2D(Action):
         table = ParticleTable.load(context.project / package["particles_path"])
         with PackageImages(table, context.project) as images:
             working = working_images(package, settings, images)
-            start = context.kept("start")
-            if start is None:
+            if context.pending([round_name(1)], key=str) and context.kept(round_name(0)) is None:
                 context.progress(0, settings.rounds, "first averages")
-                start = first_averages(images, working, settings)
-                context.keep("start", start)
+                context.keep(round_name(0), first_averages(images, working, settings))
             for number in range(1, settings.rounds + 1):
-                if context.pending([f"round-{number:03d}"], key=str):
+                if context.pending([round_name(number)], key=str):
                     run_round(context, package, settings, working, table, images, number)
+                    forget(context.scratch, number)
                     context.check()
+
+
+def round_name(number: int) -> str:
+    """Return what a round's arrays and result are kept under; round 0 is the start."""
+    return f"round-{number:03d}"
+
+
+def forget(scratch: Path, number: int) -> None:
+    """Remove what a recorded round has left in Scratch, but for the arrays that the next one starts from."""
+    name = round_name(number)
+    shutil.rmtree(scratch / f"{name}-sums", ignore_errors=True)
+    for path in (*scratch.glob(f"{name}-rows-*.npz"), scratch / f"{round_name(number - 1)}.npz"):
+        path.unlink(missing_ok=True)
 
 
 def only(packages: list[dict[str, Any]]) -> dict[str, Any]:
@@ -179,13 +192,14 @@ def run_round(
     import numpy as np
 
     from verglas.engine import ClassSums
+    from verglas.execution.reduction import load_arrays
     from verglas.stages.classification2d.classify import used_in_round
     from verglas.stages.classification2d.rounds import ClassState, next_state
 
-    before = context.kept("start" if number == 1 else f"round-{number - 1:03d}")
-    assert before is not None, "a round's arrays are kept until the job has ended"
+    before = context.kept(round_name(number - 1))
+    assert before is not None, "a round's arrays are kept until the next one is recorded"
     used = used_in_round(number, len(images), settings)
-    name = f"round-{number:03d}"
+    name = round_name(number)
     work = partial(
         round_chunk, parameters=context.parameters.model_dump(), package=package, number=number, seed=context.seed
     )
@@ -194,11 +208,8 @@ def run_round(
     )
     sums = ClassSums(working.working_box, working.working_pixel_size_A, settings.classes, threads=context.threads)
     sums.add({key: total[key] for key in sums.arrays()})
-    found = {
-        key[5:]: np.concatenate([part[key] for part in parts])
-        for parts in [chunk_rows(context.scratch, number)]
-        for key in (f"rows_{one}" for one in ROW_NAMES)
-    }
+    parts = [load_arrays(path) for path in sorted(context.scratch.glob(f"{name}-rows-*.npz"))]
+    found = {key: np.concatenate([part[f"rows_{key}"] for part in parts]) for key in ROW_NAMES}
     rows = {key: before[f"rows_{key}"].copy() for key in ROW_NAMES}
     rows["number"][:] = -1
     for key in ROW_NAMES:
@@ -207,14 +218,13 @@ def run_round(
         ClassState.from_arrays(before), sums, found["displacements_A"], settings, settings.limit_A(number),
         last=number == settings.rounds,
     )  # fmt: skip
-    moved = float(np.mean(rows["number"][used] != before["rows_number"][used]))
+    again = used[before["rows_number"][used] >= 0]
+    moved = float(np.mean(rows["number"][again] != before["rows_number"][again])) if again.size else None
     context.keep(
         name,
         {"noise": before["noise"], **state.arrays(), **{f"rows_{key}": rows[key] for key in ROW_NAMES}},
     )
     record(context, package, settings, working, table, images, state, rows, number, moved)
-    for path in context.scratch.glob(f"{name}-rows-*.npz"):
-        path.unlink()
 
 
 def round_chunk(
@@ -235,7 +245,7 @@ def round_chunk(
     if task.device != "cpu":
         raise InputError("Classify 2D runs on CPUs; start it with the device cpu.")
     settings = settings_of(Classify2D.Parameters.model_validate(parameters), package, seed)
-    before = load_arrays(task.scratch / ("start.npz" if number == 1 else f"round-{number - 1:03d}.npz"))
+    before = load_arrays(task.scratch / f"{round_name(number - 1)}.npz")
     state = ClassState.from_arrays(before)
     with PackageImages(ParticleTable.load(task.project / package["particles_path"]), task.project) as images:
         working = replace(working_images(package, settings, images), noise=before["noise"])
@@ -245,23 +255,16 @@ def round_chunk(
             threads=task.threads, check=task.check,
         )  # fmt: skip
     save_arrays(
-        task.scratch / f"round-{number:03d}-rows-{places[0]:09d}.npz",
+        task.scratch / f"{round_name(number)}-rows-{places[0]:09d}.npz",
         {f"rows_{name}": getattr(found, name) for name in ROW_NAMES},
     )
     arrays: dict[str, np.ndarray] = sums.arrays()
     return arrays
 
 
-def chunk_rows(scratch: Path, number: int) -> list[dict[str, np.ndarray]]:
-    """Return the rows that the chunks of a round have left, in order."""
-    from verglas.execution.reduction import load_arrays
-
-    return [load_arrays(path) for path in sorted(scratch.glob(f"round-{number:03d}-rows-*.npz"))]
-
-
 def record(
     context: JobContext, package: dict[str, Any], settings: ClassificationSettings, working: WorkingImages, table: Any,
-    images: PackageImages, state: ClassState, rows: dict[str, np.ndarray], number: int, moved: float,
+    images: PackageImages, state: ClassState, rows: dict[str, np.ndarray], number: int, moved: float | None,
 ) -> None:  # fmt: skip
     """Write a round's averages, table and picture, and record them as a classification."""
     import numpy as np
@@ -287,7 +290,7 @@ def record(
     figures = {
         "round": number, "particles_used": int(used.sum()), "limit_A": round(settings.limit_A(number), 2),
         "log_likelihood": round(float(rows["log_likelihood"][used].mean()), 4),
-        "certainty": round(float(rows["weight"][used].mean()), 4), "moved": round(moved, 4),
+        "certainty": round(float(rows["weight"][used].mean()), 4), "moved": None if moved is None else round(moved, 4),
     }  # fmt: skip
     context.figures(**figures)
     resolution = [round(float(one), 2) if np.isfinite(one) else None for one in state.resolution_A]
@@ -297,4 +300,4 @@ def record(
         "shift_sigma_A": state.shift_sigma_A, "occupancy": [round(float(one), 1) for one in state.occupancy],
         "resolution_A": resolution,
     }  # fmt: skip
-    context.result(f"round-{number:03d}", "classification", files, values)
+    context.result(round_name(number), "classification", files, values)

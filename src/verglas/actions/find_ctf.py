@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.actions.one_by_one import one_by_one
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,20 +80,8 @@ class FindCtf(Action):
     def run(self, context: JobContext) -> None:
         """Fit every micrograph that has no result yet."""
         images = context.inputs["images"]
-        todo = context.pending(images, key=key_of)
         work = partial(find_one, parameters=context.parameters.model_dump())
-        done = len(images) - len(todo)
-        fitted = context.map(work, todo, key=key_of, phase="fitting CTFs", total=len(images), finished=done)
-        for image, (files, values) in fitted:
-            for warning in warnings_about(image, values):
-                context.message(warning, level="warning")
-            paths = {role: Path(path) for role, path in files.items()}
-            context.result(key_of(image), "ctf_estimation", paths, values, of=("image", image["id"]))
-
-
-def key_of(image: dict[str, Any]) -> str:
-    """Return the key of a micrograph's result in its job."""
-    return str(image["id"])
+        one_by_one(context, images, work, kind="ctf_estimation", phase="fitting CTFs", warnings_about=warnings_about)
 
 
 def finest_pixel_of(parameters: Any) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.actions.one_by_one import one_by_one
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,21 +106,9 @@ class FindParticles(Action):
     def run(self, context: JobContext) -> None:
         """Pick in every micrograph that has no result yet."""
         images = context.inputs["images"]
-        todo = context.pending(images, key=key_of)
         maps = context.inputs.get("template_map", [])
         work = partial(pick_one, parameters=context.parameters.model_dump(), template_map=maps[0] if maps else None)
-        done = len(images) - len(todo)
-        picked = context.map(work, todo, key=key_of, phase="picking", total=len(images), finished=done)
-        for image, (files, values) in picked:
-            for warning in warnings_about(image, values):
-                context.message(warning, level="warning")
-            paths = {role: Path(path) for role, path in files.items()}
-            context.result(key_of(image), "particle_positions", paths, values, of=("image", image["id"]))
-
-
-def key_of(image: dict[str, Any]) -> str:
-    """Return the key of a micrograph's result in its job."""
-    return str(image["id"])
+        one_by_one(context, images, work, kind="particle_positions", phase="picking", warnings_about=warnings_about)
 
 
 def warnings_about(image: dict[str, Any], values: dict[str, Any]) -> list[str]:

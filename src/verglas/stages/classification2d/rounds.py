@@ -233,10 +233,7 @@ def weigh(
         weights = np.exp(settings.smoothing * (found.log_likelihood - found.log_likelihood[:, :1]))
         weights[weights < LEAST_WEIGHT * weights.sum(axis=1, keepdims=True)] = 0.0
         weights /= weights.sum(axis=1, keepdims=True)
-        poses = Assignments(
-            np.repeat(np.arange(len(rows)), weights.shape[1]), found.reference.ravel(), found.psi.ravel(),
-            found.displacements_A.reshape(-1, 2), weights.ravel(),
-        )  # fmt: skip
+        poses = Assignments.of_images(found.reference, found.psi, found.displacements_A, weights)
         sums.insert(some, half, poses)
         result.number[rows], result.psi[rows] = found.reference[:, 0], found.psi[:, 0]
         result.displacements_A[rows] = found.displacements_A[:, 0]
