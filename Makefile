@@ -5,7 +5,7 @@ ORACLES := .venv-oracles
 BIN := $(VENV)/bin
 JOBS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help setup oracles demo test prove bench lint docs clean
+.PHONY: help setup page oracles demo test prove bench lint docs clean
 
 help:            ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ $(ORACLES)/.installed: constraints-oracles.txt
 	touch $@
 
 setup: $(VENV)/.warm            ## create .venv, install pinned dependencies, compile the kernels
+
+page:            ## the browser page's libraries (needs node and npm; all else of verglas does without)
+	$(PYTHON) web/fetch.py
 
 oracles: $(ORACLES)/.installed  ## the independent programs that the tests compare with, in an environment of their own
 

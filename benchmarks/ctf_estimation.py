@@ -12,6 +12,7 @@ import scipy.fft
 from tests.stages.ctf_estimation.rings import ringed_noise
 from tools.measured import record
 
+from verglas.engine.threads import kernel_threads, single_blas_thread
 from verglas.microscopy import Optics
 from verglas.stages.ctf_estimation import SearchSettings, estimate_ctf, thon_spectrum
 from verglas.stages.ctf_estimation.points import fit_points
@@ -37,6 +38,12 @@ def interleaved(tasks: dict[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def main() -> None:
+    with kernel_threads(1), single_blas_thread():
+        measure()
+
+
+def measure() -> None:
+    """Measure with one thread of loops and matrix products, as a worker of one thread has them."""
     image = ringed_noise(15300, 14700, 25, n=SIZE, pixel=PIXEL_SIZE_A, snr=0.3, seed=6, b_A2=80)
     settings, phase = SearchSettings(), SearchSettings(max_phase_shift=np.pi)
     optics = Optics(300.0, 2.7, 0.07, PIXEL_SIZE_A)

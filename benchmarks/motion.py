@@ -1,8 +1,12 @@
-"""Time the alignment of 40 frames of 4096 x 4096, whole and with patches, beside its floor and RELION's own code."""
+"""Time the alignment of 40 frames of 4096 x 4096, whole and with patches, beside its floor and RELION's own code.
+
+Simulating the two movies takes minutes; with VERGLAS_BENCHMARK_MOVIES they are kept in that folder for the next time.
+"""
 
 from __future__ import annotations
 
 import os
+import pickle
 import resource
 import shutil
 import statistics
@@ -11,18 +15,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.fft
-from tools.measured import record
+from tools.measured import REPOSITORY, record
 
 from verglas.formats import FrameMotion, open_movie, read_image, read_motion_star, write_mrc
 from verglas.stages.motion import AlignmentSettings, align_movie, estimate
 from verglas.stages.motion.frames import run_frames
 from verglas.stages.motion.relion_motion import relion_motion
-from verglas.stages.simulation import MovieParameters, MovieTruth, simulate_movies
+from verglas.stages.simulation import MovieParameters, MoviesResult, MovieTruth, simulate_movies
 
 ROUNDS = 5
 PATCHES = 6
@@ -42,7 +47,7 @@ def measure(folder: Path, size: int, frames: int, rounds: int, threads: int) -> 
         width=size, height=size, frames=frames, dose_per_frame_e_A2=DOSE_E_A2, pixel_size_A=PIXEL_SIZE_A,
         particles=round(150 * (size / 4096) ** 2), drift_A=12.0, local_motion_A=0.0, seed=5,
     )  # fmt: skip
-    made = simulate_movies(parameters, folder / "movie", threads=threads)
+    made = simulated(folder, "movie", parameters, threads)
     motion = made.truth[0].motion.global_A[:, ::-1]
     true = -(motion - motion[frames // 2])
     assert made.gain is not None
@@ -81,13 +86,37 @@ def measure(folder: Path, size: int, frames: int, rounds: int, threads: int) -> 
     return figures
 
 
+def simulated(folder: Path, name: str, parameters: MovieParameters, threads: int) -> MoviesResult:
+    """Return a simulated movie, linked into the folder from where it is kept or made there."""
+    kept = Path(os.environ.get("VERGLAS_BENCHMARK_MOVIES") or folder / "made") / name
+    described = kept / "made.pickle"
+    if described.exists():
+        before, made = pickle.loads(described.read_bytes())
+        if before == parameters:
+            return linked(made, folder / name)
+    made = simulate_movies(parameters, kept, threads=threads)
+    described.write_bytes(pickle.dumps((parameters, made)))
+    return linked(made, folder / name)
+
+
+def linked(made: MoviesResult, folder: Path) -> MoviesResult:
+    """Return the same movies in another folder of the benchmark, where RELION finds them beside its star file."""
+    folder.mkdir(exist_ok=True)
+    images = [folder / image.name for image in made.images]
+    for image, link in zip(made.images, images, strict=True):
+        link.symlink_to(image.resolve())
+    assert made.gain is not None
+    (folder / made.gain.name).symlink_to(made.gain.resolve())
+    return replace(made, images=images, gain=folder / made.gain.name)
+
+
 def local_motion(folder: Path, size: int, frames: int, rounds: int, threads: int) -> dict[str, Any]:
     """Time a movie with local motion, aligned with 6 x 6 patches by verglas and by RELION."""
     parameters = MovieParameters(
         width=size, height=size, frames=frames, dose_per_frame_e_A2=DOSE_E_A2, pixel_size_A=PIXEL_SIZE_A,
         particles=round(150 * (size / 4096) ** 2), drift_A=12.0, local_motion_A=4.0, seed=6,
     )  # fmt: skip
-    made = simulate_movies(parameters, folder / "local", threads=threads)
+    made = simulated(folder, "local", parameters, threads)
     assert made.gain is not None
     gain, _ = read_image(made.gain)
     path, truth = made.images[0], made.truth[0]
@@ -99,6 +128,9 @@ def local_motion(folder: Path, size: int, frames: int, rounds: int, threads: int
         totals.append(cpu)
         walls.append(wall)
     motion = relion_motion(found)
+    beside = relion(folder, path, made.gain, truth, threads, patches=PATCHES)
+    theirs = read_motion_star(next((folder / "relion").rglob(f"{path.stem}.star"))) if "rms_error_A" in beside else None
+    curves = draw(motion, theirs, truth, size, frames)
     return {
         "patches": f"{PATCHES} x {PATCHES}",
         "floor_cpu_s": round(statistics.median(floors), 2),
@@ -107,18 +139,65 @@ def local_motion(folder: Path, size: int, frames: int, rounds: int, threads: int
         "ratio_to_decode_and_one_fft": round(statistics.median(t / f for t, f in zip(totals, floors)), 3),
         "ratio_wanted": 2.5,
         "rms_error_at_particles_A": round(error_at_particles_A(motion, truth, size), 4),
-        "relion": relion(folder, path, made.gain, truth, threads, patches=PATCHES),
+        "rms_error_at_particles_of_whole_frames_alone_A": curves["whole frames alone"],
+        "picture": "docs/images/local_motion.png is of this movie",
+        "relion": beside,
     }
 
 
-def error_at_particles_A(motion: FrameMotion, truth: MovieTruth, size: int) -> float:
-    """Return the rms error per axis of the shifts at the particles, less each particle's mean error."""
+def draw(
+    ours: FrameMotion, theirs: FrameMotion | None, truth: MovieTruth, size: int, frames: int
+) -> dict[str, float]:  # fmt: skip
+    """Draw the local motion and its errors into the docs; return the rms errors in the picture."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    x, y, true = places_and_truth(truth, size, frames)
+    drift = -truth.motion.global_A[:, None, ::-1].transpose(0, 2, 1)
+    ways = {"whole frames alone": np.repeat(ours.shift_px[:, :, None], len(x), axis=2)}
+    if theirs is not None:
+        ways[f"RELION, {PATCHES} x {PATCHES} patches"] = theirs.shifts_at(x, y)
+    ways[f"verglas, {PATCHES} x {PATCHES} patches"] = ours.shifts_at(x, y)
+    figure = Figure(figsize=(12.0, 5.0), dpi=90, layout="constrained")
+    picture, curves = figure.subplots(1, 2)
+    paths = {"true (grey)": (true, "0.55", 3.0), "found (red)": (ours.shifts_at(x, y) * PIXEL_SIZE_A, "C3", 1.0)}
+    for shifts, colour, width in paths.values():
+        local = shifts - drift
+        local = local - local[frames // 2]
+        for place in range(len(x)):
+            at_x, at_y = ((v[place] + 0.5) * size * PIXEL_SIZE_A / 10 for v in (x, y))
+            picture.plot(at_x - 10 * local[:, 0, place], at_y - 10 * local[:, 1, place], color=colour, linewidth=width)
+    picture.set(
+        title="where particles go beyond the true drift, x 100:\n" + ", ".join(paths), xlabel="nm", ylabel="nm",
+        xlim=(0, size * PIXEL_SIZE_A / 10), ylim=(0, size * PIXEL_SIZE_A / 10), aspect="equal",
+    )  # fmt: skip
+    errors = {}
+    for name, shifts in ways.items():
+        error = shifts * PIXEL_SIZE_A - true
+        error = error - error.mean(axis=0)
+        errors[name] = round(float(np.sqrt(np.mean(error**2))), 4)
+        curve = np.sqrt(np.mean(error**2, axis=(1, 2)))
+        curves.plot(DOSE_E_A2 * np.arange(1, frames + 1), curve, label=f"{name}: {errors[name]:.2f} A")
+    curves.set(title="rms error at the particles, per axis", xlabel="dose, e/A$^2$", ylabel="A")
+    curves.set_ylim(bottom=0)
+    curves.legend()
+    FigureCanvasAgg(figure).print_figure(REPOSITORY / "docs" / "images" / "local_motion.png", format="png")
+    return errors
+
+
+def places_and_truth(truth: MovieTruth, size: int, frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x and y of the particles inside, -0.5 to 0.5 over the image, and their true shifts (frames, 2, n) in A."""
     y = np.array([particle.y_px / size for particle in truth.particles])
     x = np.array([particle.x_px / size for particle in truth.particles])
     inside = (np.abs(x - 0.5) < 0.5) & (np.abs(y - 0.5) < 0.5)
     x, y = x[inside] - 0.5, y[inside] - 0.5
-    frames = range(len(motion.shift_px))
-    true = np.array([-truth.motion.displacement_A(frame, 2 * y, 2 * x)[:, ::-1].T for frame in frames])
+    true = np.array([-truth.motion.displacement_A(frame, 2 * y, 2 * x)[:, ::-1].T for frame in range(frames)])
+    return x, y, true
+
+
+def error_at_particles_A(motion: FrameMotion, truth: MovieTruth, size: int) -> float:
+    """Return the rms error per axis of the shifts at the particles, less each particle's mean error."""
+    x, y, true = places_and_truth(truth, size, len(motion.shift_px))
     return rms_A(motion.shifts_at(x, y) * PIXEL_SIZE_A, true)
 
 

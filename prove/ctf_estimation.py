@@ -1,9 +1,18 @@
-"""What CTF estimation must show: errors, failures and stated probabilities of failure on simulated micrographs."""
+"""What CTF estimation must show: errors, failures and stated probabilities of failure on simulated micrographs.
+
+    python -m prove.ctf_estimation [--folder KEPT] [--workers 2]
+
+Simulating takes most of the time. With ``--folder`` micrographs are kept there and a run that was stopped goes on.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import sys
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -18,6 +27,7 @@ from verglas.formats import read_image
 from verglas.stages.ctf_estimation import SearchSettings, estimate_ctf
 from verglas.stages.ctf_estimation.reliability import GROSS_ERROR_A, significance
 from verglas.stages.simulation import MicrographParameters, simulate_micrographs
+from verglas.stages.simulation.optics import Defocus
 
 SEED = 20261125
 FIRST_WEAK = 2000  # the stated probability was fitted to numbers 1000 to 1999
@@ -124,20 +134,47 @@ def fit_case(case: Case, image: np.ndarray, truth: Any, *, search_phase: bool = 
     }
 
 
-def measure(task: tuple[int, int, float]) -> dict[str, Any]:
-    """Simulate and fit one micrograph: (number, size, weakness)."""
-    case = draw_case(*task[:2], weak=task[2])
+Task = tuple[int, int, float, str]
+"""Number, size, weakness, and the folder in which the micrograph is kept ('': nowhere)."""
+
+
+def kept_case(task: Task) -> tuple[Case, np.ndarray, Any]:
+    """Return a case, its micrograph and true defocus, from the folder if it is there."""
+    number, size, weak, folder = task
+    case = draw_case(number, size, weak=weak)
+    if not folder:
+        return (case, *simulate_case(case))
+    image_file = Path(folder) / f"{number}_{size}_{weak}.npy"
+    truth_file = image_file.with_suffix(".json")
+    described = json.dumps(asdict(case))
+    if truth_file.exists():
+        kept = json.loads(truth_file.read_text())
+        if kept["case"] == described:
+            return case, np.load(image_file), Defocus(*kept["truth"])
     image, truth = simulate_case(case)
+    image_file.parent.mkdir(parents=True, exist_ok=True)
+    partial = image_file.with_suffix(f".{os.getpid()}.part.npy")
+    np.save(partial, image)
+    partial.replace(image_file)
+    values = [truth.u_A, truth.v_A, truth.angle_degrees, truth.phase_shift_degrees]
+    partial.write_text(json.dumps({"case": described, "truth": values}))
+    partial.replace(truth_file)
+    return case, image, truth
+
+
+def measure(task: Task) -> dict[str, Any]:
+    """Simulate and fit one micrograph."""
+    case, image, truth = kept_case(task)
     row: dict[str, Any] = {**asdict(case), **fit_case(case, image, truth)}
     if case.phase_shift_deg:
         row["searched"] = fit_case(case, image, truth, search_phase=True)
     return row
 
 
-def measure_all(tasks: list[tuple[int, int, float]], workers: int) -> list[dict[str, Any]]:
-    """Measure all micrographs, in their order."""
+def run_all(function: Callable[[Task], Any], tasks: list[Task], workers: int) -> list[Any]:
+    """Do all micrographs, in their order."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(measure, tasks))
+        return list(pool.map(function, tasks))
 
 
 def errors_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -184,15 +221,28 @@ def phase_errors(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def main(count: int = 500, size: int = 2048, weak_count: int = 200, workers: int = 2) -> None:
-    usual = measure_all([(number, size, 0.0) for number in range(count)], workers)
-    weak = measure_all([(number, size // 2, 1.0) for number in range(FIRST_WEAK, FIRST_WEAK + weak_count)], workers)
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m prove.ctf_estimation", description=__doc__)
+    parser.add_argument("--count", type=int, default=500)
+    parser.add_argument("--size", type=int, default=1280)
+    parser.add_argument("--weak-count", type=int, default=200)
+    parser.add_argument("--weak-size", type=int, default=1024)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--folder", default="")
+    asked = parser.parse_args([] if words is None else words)
+    size, weak_count, weak_size = asked.size, asked.weak_count, asked.weak_size
+    usual_tasks: list[Task] = [(number, size, 0.0, asked.folder) for number in range(asked.count)]
+    weak_tasks: list[Task] = [
+        (number, weak_size, 1.0, asked.folder) for number in range(FIRST_WEAK, FIRST_WEAK + weak_count)
+    ]
+    usual = run_all(measure, usual_tasks, asked.workers)
+    weak = run_all(measure, weak_tasks, asked.workers)
     errors = errors_of(usual)
     table = calibration(usual + weak)
     figures = {
-        "micrographs": f"{size} x {size} pixels of 0.8-1.5 A made from atoms (a quarter of a usual micrograph's area): "
-        "Cs 2.7 or 0.01 mm, B 50-150 A^2, defocus 3000-50000 A, astigmatism to 1000 A, dose 20-60 e/A^2, 1 in 5 with "
-        "an ice ring, 1 in 5 with carbon, 1 in 8 with a phase plate whose shift is known",
+        "micrographs": f"{size} x {size} pixels of 0.8-1.5 A made from atoms ({(size / 4096) ** 2:.2f} of the area of "
+        "one of 4096 x 4096): Cs 2.7 or 0.01 mm, B 50-150 A^2, defocus 3000-50000 A, astigmatism to 1000 A, dose "
+        "20-60 e/A^2, 1 in 5 with an ice ring, 1 in 5 with carbon, 1 in 8 with a phase plate whose shift is known",
         "wanted": {"median_error_of_mean_defocus_A": WANTED_A, "gross_failures_percent": WANTED_FAILURES_PERCENT},
         "gross_failure_is_an_error_beyond_A": GROSS_ERROR_A,
         "reached": errors["median_error_of_mean_defocus_A"] < WANTED_A
@@ -206,7 +256,8 @@ def main(count: int = 500, size: int = 2048, weak_count: int = 200, workers: int
         },
         "phase_shift_searched_from_0_to_180_degrees": phase_errors(usual),
         "stated_probability_of_failure": {
-            "micrographs": f"those above and {weak_count} of {size // 2} pixels, dose to 95 % less, B to 200 A^2 more",
+            "micrographs": f"those above and {weak_count} of {weak_size} x {weak_size} pixels, dose to 95 % less, "
+            "B to 200 A^2 more",
             "calibrated": all(row["within_2_standard_deviations"] for row in table),
             "bins": table,
         },
@@ -216,4 +267,4 @@ def main(count: int = 500, size: int = 2048, weak_count: int = 200, workers: int
 
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:]))
+    main(sys.argv[1:])

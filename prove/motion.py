@@ -77,20 +77,21 @@ def main(size: int = 2048) -> None:
     sys.stdout.write(f"written to {record('motion_accuracy', figures)}\n")
 
 
-def measure_case(case: Case, size: int, patches: int = 1) -> dict[str, Any]:
+def measure_case(case: Case, size: int, patches: int = 1, frames: int = FRAMES) -> dict[str, Any]:
     """Align the movies of a case; rms errors per axis, one a movie."""
     errors, whole_alone, stated, settled = [], [], [], []
     for seed in case.seeds:
         with tempfile.TemporaryDirectory() as name:
-            options = {"particles": round(150 * (size / 4096) ** 2), "local_motion_A": 0.0} | case.differs
+            options = {
+                "particles": round(150 * (size / 4096) ** 2), "local_motion_A": 0.0, "dose_per_frame_e_A2": 1.0,
+            } | case.differs  # fmt: skip
             parameters = MovieParameters(
-                width=size, height=size, frames=FRAMES, dose_per_frame_e_A2=1.0, pixel_size_A=PIXEL_SIZE_A,
-                seed=seed, **options,
+                width=size, height=size, frames=frames, pixel_size_A=PIXEL_SIZE_A, seed=seed, **options
             )  # fmt: skip
             made = simulate_movies(parameters, Path(name) / "movie", threads=THREADS)
             assert made.gain is not None
             found = align_movie(
-                made.images[0], pixel_size_A=PIXEL_SIZE_A, dose_per_frame_e_per_A2=1.0,
+                made.images[0], pixel_size_A=PIXEL_SIZE_A, dose_per_frame_e_per_A2=parameters.dose_per_frame_e_A2,
                 gain=read_image(made.gain)[0], threads=THREADS,
                 alignment=AlignmentSettings(patches=patches),
             )  # fmt: skip
@@ -113,7 +114,7 @@ def errors_at_particles_A(found: AlignedMovie, truth: MovieTruth) -> tuple[float
     x = np.array([2 * particle.x_px / columns - 1 for particle in truth.particles] or [0.0])
     inside = (np.abs(x) < 1) & (np.abs(y) < 1)
     x, y = x[inside], y[inside]
-    true = np.array([-truth.motion.displacement_A(frame, y, x)[:, ::-1].T for frame in range(FRAMES)])
+    true = np.array([-truth.motion.displacement_A(frame, y, x)[:, ::-1].T for frame in range(len(found.shifts_A))])
     whole = np.repeat(found.shifts_A[:, :, None], len(x), axis=2)
     local = whole if found.local is None else whole + found.local.model.shifts_A(x, y)
     return rms_A(local, true), rms_A(whole, true)

@@ -26,6 +26,7 @@ FERRITIN = {"radius_A": 62.0, "inner_radius_A": 36.0, "max_radius_A": 65.0, "min
             "highest_resolution_A": 20.0}  # fmt: skip
 RING = PickingSettings(shape="ring", areas=AreaSettings(edge_distance_A=0.0), **FERRITIN)
 ICE_PIXEL_A = 4.0  # not known; a K2 camera's pixels binned four times
+CRYSTAL_PX, CRYSTAL_RADIUS_PX, ICE_TOLERANCE_PX = (740.0, 120.0), 260.0, 11.0
 SIMULATED: tuple[tuple[str, dict[str, Any]], ...] = (
     ("apoferritin, 40 a micrograph", {}),
     ("apoferritin, crowded", {"particles": 180}),
@@ -104,14 +105,32 @@ def ice() -> dict[str, Any]:
     settings = PickingSettings(radius_A=60, max_radius_A=80, areas=AreaSettings(edge_distance_A=80.0))
     found = pick_particles(image, ICE_PIXEL_A, settings=settings)
     draw(found, "crystalline ice", "picking_ice")
-    on = []
-    for points in (found.positions_A / ICE_PIXEL_A, read_coordinates(folder / "Ucsf_stack_1142_DW_autopick.star")):
+    picks = found.positions_A / ICE_PIXEL_A
+    other = read_coordinates(folder / "Ucsf_stack_1142_DW_autopick.star")
+    candidates = found.candidates
+    strong = found.candidates["peak_height"] >= settings.threshold
+    strong &= ~found.chosen
+    blobs = np.stack([candidates["x_A"][strong], candidates["y_A"][strong]], 1) / ICE_PIXEL_A
+
+    def marked(points: np.ndarray) -> np.ndarray:
         x, y = np.clip(np.rint(points).astype(int).T, 0, np.array(mask.shape[::-1])[:, None] - 1)
-        # The blob only; the mask also marks single dark grains.
-        on.append(int(np.sum(mask[y, x] & (np.hypot(x - 740, y - 120) < 260))))
+        return np.asarray(mask[y, x])
+
+    def on_the_crystal(points: np.ndarray) -> int:
+        return int(np.sum(marked(points) & (np.hypot(*(points - CRYSTAL_PX).T) < CRYSTAL_RADIUS_PX)))
+
     return {
         "ice_micrograph": {
-            "picks": len(found.positions_A), "picks_on_the_ice": on[0], "of_the_autopicker_on_the_ice": on[1],
+            "what": "K2 micrograph of unknown pixel size (4 A assumed) with a crystal of ice; the mask of dirt is "
+            "another program's, which also marks three grains; another program's picker found the particles",
+            "picks": len(picks), "on_the_crystal": on_the_crystal(picks),
+            "anywhere_in_the_mask": int(marked(picks).sum()),
+            "also_picked_by_the_other_program": len(pairs(picks, other, ICE_TOLERANCE_PX)),
+            "left_out_as_grains_or_background": len(blobs),
+            "other_program": {
+                "picks": len(other), "on_the_crystal": on_the_crystal(other),
+                "anywhere_in_the_mask": int(marked(other).sum()),
+            },
             "avoided_part": round(found.areas.avoided, 3),
         }
     }  # fmt: skip

@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "microscopy": {"kernels", "geometry", "signal"},
     "engine": SCIENCE,
     "stages": SCIENCE | {"engine"},
-    "project": {"kernels", "formats", "signal", "execution"},
+    "project": {"kernels", "formats", "signal", "stages", "execution"},
     "execution": set(),
     "actions": SCIENCE | {"engine", "stages", "execution", "project"},
     "server": {"formats", "execution", "project", "actions"},

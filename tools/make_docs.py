@@ -1,11 +1,11 @@
-"""Write the generated pages of docs/ (the actions', performance): ``python -m tools.make_docs``."""
+"""Write the generated pages of docs/ (the actions', performance, scaling): ``python -m tools.make_docs``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from tools import performance_page
+from tools import performance_page, scaling_page
 from verglas.actions import ACTIONS, Action, load_action
 from verglas.actions.declaration import is_expert, unit_of
 from verglas.cli.common import option_flag
@@ -18,7 +18,7 @@ def page(action: type[Action]) -> str:
     lines = [f"# {action.title}", "", action.summary, "", f"    verglas {action.name} [OPTIONS]", "", "## Inputs", ""]
     lines += ["| option | kind | what | default |", "|---|---|---|---|"]
     lines += [
-        f"| `--{one.name.replace('_', '-')}` | {one.kind} | {one.help} | {'all' if one.required else 'none'} |"
+        f"| `--{one.name.replace('_', '-')}` | {one.kind} | {one.help} | {'all' if one.takes_all else 'none'} |"
         for one in action.inputs
     ]
     for heading, expert in (("Parameters", False), ("Expert parameters", True)):
@@ -38,7 +38,8 @@ def page(action: type[Action]) -> str:
 def pages() -> dict[Path, str]:
     """Return all generated pages by path."""
     actions = {FOLDER / f"{name}.md": page(load_action(name)) for name in ACTIONS}
-    return {**actions, performance_page.PATH: performance_page.page()}
+    written = {module.PATH: module.page() for module in (performance_page, scaling_page)}
+    return {**actions, **written}
 
 
 def main() -> int:

@@ -12,8 +12,9 @@ PATH = REPOSITORY / "docs" / "performance.md"
 
 OPENING = """# Performance
 
-What each stage costs, beside another program that does the same and beside the *floor*: the work that cannot be
-avoided (decoding the file, one Fourier transform, the matrix products), timed in the same run.
+What each stage costs, and here and there how right it is, beside another program that does the same and beside the
+*floor*: the work that cannot be avoided (decoding the file, one Fourier transform, the matrix products), timed in the
+same run.
 `python -m tools.make_docs` writes this page from `docs/measured/`; `make bench` measures again. Timings are medians of
 interleaved rounds. CPU-seconds are summed over threads, so they say what a job costs wherever it runs; the clock's
 seconds depend on the machine named under each table.
@@ -47,6 +48,25 @@ def stored_as(kind: str) -> Row:
 
 
 SECTIONS = (
+    Section(
+        "The whole demo",
+        "demo",
+        "{movies} simulated movies of {size_px} x {size_px} x {frames} frames to a sharpened map; nothing is given but "
+        "what a microscope's operator knows.",
+        (
+            Row("minutes in all", "{minutes:.1f}", "wanted {wanted[minutes]:g}"),
+            Row("of which from movies to the sharpened map", "{minutes_processing:.1f}"),
+            Row("shifts of frames off by (rms)", "{shift_rms_A:.2f} A"),
+            Row("defocus off by (median)", "{defocus_error_A:.0f} A"),
+            Row("picks: precision, recall", "{precision:.3f}, {recall:.3f}"),
+            Row("poses off by (median)", "{angular_error_deg:.2f} degrees"),
+            Row(
+                "resolution: FSC with the truth at 0.5",
+                "{resolution_A:.2f} A",
+                "at true poses {resolution_at_true_poses_A:.2f} A",
+            ),
+        ),
+    ),
     Section(
         "Align Movies",
         "motion_benchmark",
@@ -106,6 +126,58 @@ SECTIONS = (
         ),
     ),
     Section(
+        "Find CTF: how right",
+        "ctf_estimation",
+        "{micrographs}.",
+        (
+            Row(
+                "{all[micrographs]} micrographs, phase shift known: median error of the mean defocus",
+                "{all[median_error_of_mean_defocus_A]:.0f} A; 90 % below {all[90_percent_below_A]:.0f} A",
+                "wanted {wanted[median_error_of_mean_defocus_A]:.0f} A",
+            ),
+            Row(
+                "of these off by more than {gross_failure_is_an_error_beyond_A:.0f} A",
+                "{all[gross_failures]} (largest error {all[largest_A]:.0f} A)",
+                "wanted: under {wanted[gross_failures_percent]:.0f} %",
+            ),
+            Row("median error of the astigmatism", "{all[median_error_of_astigmatism_A]:.0f} A"),
+            Row(
+                "median error over the stated standard error",
+                "{all[median_error_over_stated]:.2f}",
+                "a normal one's: 0.67",
+            ),
+            Row(
+                "{phase_shift_searched_from_0_to_180_degrees[micrographs]} with a phase plate, its shift searched",
+                "{phase_shift_searched_from_0_to_180_degrees[median_error_of_mean_defocus_A]:.0f} A and "
+                "{phase_shift_searched_from_0_to_180_degrees[median_error_of_phase_shift_deg]:.1f} degrees",
+                "{phase_shift_searched_from_0_to_180_degrees[gross_failures]} off by more than "
+                "{gross_failure_is_an_error_beyond_A:.0f} A",
+            ),
+            Row(
+                "stated and true failures, with worse micrographs, agree in each bin of the score within two standard "
+                "deviations",
+                "{stated_probability_of_failure[calibrated]}",
+            ),
+        ),
+    ),
+    Section(
+        "Find CTF: tilt",
+        "ctf_tilt",
+        "{micrographs}.",
+        (
+            Row("tilted ones found", "{tilted_ones_found}"),
+            Row("flat ones said to be tilted", "{flat_ones_said_to_be_tilted}"),
+            Row(
+                "error of the angle",
+                "median {median_error_of_angle_deg:.1f}, largest {largest_error_of_angle_deg:.1f} degrees",
+            ),
+            Row(
+                "error of the axis",
+                "median {median_error_of_axis_deg:.1f}, largest {largest_error_of_axis_deg:.1f} degrees",
+            ),
+        ),
+    ),
+    Section(
         "Find Particles",
         "picking_benchmark",
         "A micrograph of {micrograph[size_px]} x {micrograph[size_px]}; one thread. Wanted: 1 CPU-s.",
@@ -133,6 +205,89 @@ SECTIONS = (
             for classes in (20, 50)
             for noise in (4, 8)
             for limit in (20, 15)
+        ),
+    ),
+    Section(
+        "Classify 2D",
+        "classify_2d_benchmark",
+        "A particle and round, box {box}, shifts to {shifts_A:g} A, {threads} thread; medians of {repeats}, RELION "
+        "once ({relion}). Wanted: 15 times less.",
+        tuple(
+            Row(
+                f"{classes} classes, to {limit} A",
+                f"{{{classes}_classes[verglas_cpu_ms][to_{limit}_A]:.2f}} CPU-ms",
+                f"RELION {{{classes}_classes[relion_cpu_ms]:.1f}} CPU-ms: "
+                f"{{{classes}_classes[relion_over_verglas][to_{limit}_A]:.0f}} times",
+            )
+            for classes in (10, 50)
+            for limit in (20, 12, 8)
+        ),
+    ),
+    Section(
+        "2D classes beside RELION's",
+        "classification2d_relion",
+        "The same {particles} particles of box {box} at a signal to noise of {snr}, {classes} classes, {rounds} "
+        "rounds, the same step of angles and shifts.",
+        (
+            Row("all rounds, all particles in each", "{cpu_s[verglas]:.0f} CPU-s", "RELION {cpu_s[relion]:.0f} CPU-s"),
+            Row("with our own schedule", "{cpu_s[its_own_schedule]:.0f} CPU-s"),
+            Row(
+                "the four views told apart",
+                "{verglas_all_particles_each_round[purity_of_views]:.3f}",
+                "RELION {relion_3_1_3[purity_of_views]:.3f}",
+            ),
+            Row(
+                "resolution of the views against the truth",
+                "{verglas_all_particles_each_round[resolution_against_truth_A]} A",
+                "RELION {relion_3_1_3[resolution_against_truth_A]} A",
+            ),
+        ),
+    ),
+    Section(
+        "Many particles in 2D",
+        "classification2d_many",
+        "Box {box}, {workers} workers.",
+        (
+            Row(
+                "{many[particles]:,} particles: CPU time a particle and round",
+                "{many[cpu_ms_a_particle_and_round]:.2f} CPU-ms",
+                "{few[particles]:,} particles: {few[cpu_ms_a_particle_and_round]:.2f} CPU-ms",
+            ),
+            Row("memory, in parts of that of the few", "{memory_grows_by:.2f}"),
+        ),
+    ),
+    *(
+        Section(
+            f"2D classes: how right, at a signal to noise of {snr}",
+            f"classification2d_snr_{snr}",
+            "{particles} particles of {box} pixels of {pixel_size_A:g} A, four views of two proteins and, one in five, "
+            "junk ({junk}); {classes} classes, ten seeds.",
+            (
+                Row("purity of classes", "{median[purity]:.3f}", "worst seed {worst[purity]:.3f}"),
+                Row("the four views told apart", "{median[purity_of_views]:.3f}", "worst {worst[purity_of_views]:.3f}"),
+                Row("junk outside suggested classes", "{median[junk_found]:.3f}", "worst {worst[junk_found]:.3f}"),
+                Row(
+                    "particles in suggested classes",
+                    "{median[particles_kept]:.3f}",
+                    "worst {worst[particles_kept]:.3f}",
+                ),
+            ),
+        )
+        for snr in ("0.1", "0.05")
+    ),
+    Section(
+        "The browser page",
+        "page_benchmark",
+        "A project of {micrographs:,} micrographs and {particles:,} particles; medians of {repeats}; {renderer}.",
+        tuple(
+            Row(what, f"{{median_seconds[{figure}]:.2f}} s", f"wanted {{wanted_seconds[{limit}]:g}} s")
+            for what, figure, limit in (
+                ("overview", "first_paint_overview", "first_paint"),
+                ("images", "first_paint_images", "first_paint"),
+                ("picks", "first_paint_picks", "first_paint"),
+                ("a click to a micrograph", "click_to_micrograph", "click_to_micrograph"),
+                ("a map of {map_voxels_a_side} voxels a side on screen", "map_on_screen", "map_on_screen"),
+            )
         ),
     ),
     Section(
@@ -251,5 +406,6 @@ def section_text(section: Section) -> str:
 
 
 def page() -> str:
-    """Return the whole page."""
-    return "\n\n".join([OPENING.rstrip(), *(section_text(section) for section in SECTIONS)]) + "\n"
+    """Return the whole page: a section for each measurement that was made."""
+    made = [section for section in SECTIONS if (MEASURED / f"{section.measurement}.json").exists()]
+    return "\n\n".join([OPENING.rstrip(), *(section_text(section) for section in made)]) + "\n"

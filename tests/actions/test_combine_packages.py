@@ -8,9 +8,9 @@ import pytest
 from tests.support.picked_projects import picked_project
 from verglas.actions import project_run
 from verglas.actions.combine_packages import CombinePackages, target_of
-from verglas.actions.pick_edits import edit_picks
 from verglas.errors import InputError
 from verglas.formats import ParticleTable, read_stack
+from verglas.project.pick_edits import edit_picks
 from verglas.stages.extraction.combining import Target, bring_to, join_tables
 
 SIZES = {"largest_dimension_A": 130.0, "box_size": 96, "workers": 1, "threads": 1}

@@ -38,7 +38,9 @@ def test_a_package_holds_what_was_picked(tmp_path):
         assert set(table.names_of("image_name")) == {package["path"]}
         assert table["half_set"].tolist() == [1, 2] * 12
         truth = np.concatenate([field.places_A for field in fields])
-        places = np.stack([table["coordinate_x_px"], table["coordinate_y_px"]], 1) * PIXEL_A
+        middles = np.stack([table["coordinate_x_px"], table["coordinate_y_px"]], 1)
+        np.testing.assert_allclose(middles, np.rint(middles), atol=1e-9, err_msg="images lie on whole pixels")
+        places = middles * PIXEL_A - np.stack([table["origin_x_A"], table["origin_y_A"]], 1)
         np.testing.assert_allclose(places, truth, atol=1e-3)
         middle = package["box_px"] // 2
         y, x = np.indices(images.shape[1:]) - middle

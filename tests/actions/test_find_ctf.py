@@ -18,7 +18,7 @@ from verglas.actions.find_ctf import FindCtf, find_one
 from verglas.errors import InputError
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request
 from verglas.execution.tasks import Task
-from verglas.formats import read_image, write_mrc
+from verglas.formats import read_image, write_mrc, write_tiff_movie
 from verglas.formats.ctffind import read_avrot, read_ctffind
 from verglas.project import Project
 from verglas.project.import_others import import_micrographs
@@ -176,3 +176,37 @@ def test_the_command_states_and_runs(tmp_path):
     assert summary["peak_memory_bytes"] < summary["estimate"]["memory_bytes"]
     (image,) = verglas("list", "images")["assets"]
     assert image["defocus_u_A"] == pytest.approx(12150, abs=80)
+
+
+def test_movies_are_fitted_in_groups_of_frames(tmp_path):
+    rng = np.random.default_rng(5)
+    rings = ringed_noise(15150, 14850, 30, n=512, pixel=PIXEL_A, snr=1.0, seed=9)
+    rate = np.maximum(20.0 + 4.0 * rings / rings.std(), 0.0)
+    frames = []
+    for number in range(7):  # it moves from frame to frame: the plain sum has lost its fine rings
+        frames.append(rng.poisson(np.roll(rate, (5 * number, -7 * number), (0, 1))).astype(np.uint8))
+    gain = np.exp(0.3 * rng.standard_normal((512, 512))).astype(np.float32)
+    gain[100:104] = 0.0
+    safe = np.where(gain > 0, gain, 1.0)
+    raw = np.rint(np.minimum(np.stack(frames) / safe, 255)).astype(np.uint8)
+    raw[:, 300, 300] = 255
+    write_tiff_movie(tmp_path / "m.tif", iter(raw))
+    write_mrc(tmp_path / "gain.mrc", gain, PIXEL_A)
+    write_mrc(tmp_path / "a.mrc", rng.standard_normal((512, 512)).astype(np.float32), PIXEL_A)
+    movie = {
+        "kind": "movie", "id": 2, "name": "m", "path": "m.tif", "gain_path": "gain.mrc", "n_x": 512, "n_y": 512,
+        "n_frames": 7, "pixel_size_A": PIXEL_A, "dark_path": None, "eer_frames_per_image": None,
+    }  # fmt: skip
+    image = {
+        "kind": "image", "id": 4, "name": "a", "path": "a.mrc", "n_x": 512, "n_y": 512, "pixel_size_A": 2 * PIXEL_A,
+        "voltage_kV": 300.0, "cs_mm": 2.7, "parent_movie": 2,
+    }  # fmt: skip
+    parameters = FindCtf.Parameters(frames_to_average=1)
+    _, values = find_one(image, task_in(tmp_path), parameters.model_dump(), {2: movie})
+    assert values["fitted_to"] == "movie" and values["pixel_size_A"] == PIXEL_A
+    assert (values["defocus_u_A"] + values["defocus_v_A"]) / 2 == pytest.approx(15000, abs=60)
+    with pytest.raises(InputError, match="not among those chosen"):
+        find_one(image | {"parent_movie": 3}, Task(tmp_path, tmp_path, tmp_path, tmp_path, 1, "cpu", 1),
+                 parameters.model_dump(), {2: movie})  # fmt: skip
+    stated = [FindCtf().estimate(parameters, {"images": [image], **more}) for more in ({}, {"movies": [movie]})]
+    assert stated[1].memory_bytes > stated[0].memory_bytes and stated[1].core_seconds > stated[0].core_seconds

@@ -120,3 +120,34 @@ def test_jobs_pick_and_templates_come_from_images_or_a_map(tmp_path):
         live = project.dump()
         project.rebuild()
         assert project.dump() == live
+
+
+def test_templates_come_from_class_averages(tmp_path):
+    field = make_field(1, contrast=0.04, inner_A=40.0)
+    write_mrc(tmp_path / "m.mrc", field.image, PIXEL_A)
+    along = (np.arange(64) - 32) * 3.0
+    distance = np.sqrt(along[:, None, None] ** 2 + along[:, None] ** 2 + along**2)
+    ring = ((distance < 65) & (distance > 40)).astype(np.float32).sum(axis=0)
+    averages = np.stack([np.zeros_like(ring), ring, np.roll(ring, 20, axis=0)])
+    with Project.create(tmp_path / "p") as project:
+        import_micrographs(project, [str(tmp_path / "m.mrc")], voltage_kV=300.0, cs_mm=2.7)
+        folder = project.layout.scratch / "classes"
+        folder.mkdir(parents=True)
+        write_mrc(folder / "round.mrc", averages, 3.0)
+        np.save(folder / "round.npy", np.zeros(1))
+        values = {"package": 1, "round": 1, "rounds": 1, "classes": 3, "particles_used": 9, "limit_A": 8.0,
+                  "pixel_size_A": 3.0, "mask_radius_A": 70.0, "occupancy": [0, 5, 4]}  # fmt: skip
+        files = {role: project.layout.stored(folder / f"round{ending}")
+                 for role, ending in (("averages", ".mrc"), ("particles", ".npy"))}  # fmt: skip
+        project.edit({"edit": "result.take-in", "results": [{
+            "job": None, "key": "round-1", "kind": "classification", "of": None, "files": files, "values": values,
+        }]})  # fmt: skip
+        columns = {**BALLS, "use_ctf": False, "save_picture": False, "workers": 1, "threads": 1, "picker": "templates",
+                   "highest_resolution_A": 25.0, "rotation_step_deg": 45.0, "template_classes": [1]}  # fmt: skip
+        run = project_run(project, "find-particles", template_class_numbers="2", **columns)
+        assert not run.failures
+        (positions,) = project.assets("positions")
+        precision, recall = found_and_true(places(project.folder / positions["path"]), field.places_A, 20.0)
+        assert precision > 0.9 and recall > 0.9
+        run = project_run(project, "find-particles", template_class_numbers="1", **columns)
+        assert len(run.failures) == 1 and "class of it that holds particles" in str(run.failures)

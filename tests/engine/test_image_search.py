@@ -11,14 +11,17 @@ import pytest
 from tests.engine.atoms import blobs
 from tests.engine.scenes import Scene, scene
 from verglas.engine import (
+    Drawing,
     ImageSearchSettings,
     ImageTemplates,
     ParticleImages,
     Reference,
+    draw_images,
     prepare_image_reference,
     prepare_images,
     prepare_reference,
     project,
+    refine_draws,
     search_images,
 )
 from verglas.errors import InputError
@@ -131,3 +134,28 @@ def test_bad_input_is_refused() -> None:
         search_images([prepare_reference(blobs().volume(48, 2.5), 2.5)], images)
     with pytest.raises(InputError, match="threads"):
         search_images(references, images, threads=0)
+
+
+def test_poses_are_drawn_as_often_as_they_are_probable() -> None:
+    """Draws of references follow their evidence; a clear image has one pose, near the refined one."""
+    s, images, references, which, psi = prepared(4.0)
+    library = ImageTemplates(references, images.band, replace(SETTINGS, fit_scale=False))
+    settings, draws = replace(SETTINGS, fit_scale=False), 64
+    uniform = np.random.Generator(np.random.Philox(5)).random(len(images))
+    drawn = draw_images(library, images, settings, Drawing(draws, uniform))
+    assert (drawn.count.sum(axis=1) == draws).all()
+    of_class = np.zeros((len(images), CLASSES))
+    np.add.at(of_class, (np.arange(len(images))[:, None], drawn.reference), drawn.count / draws)
+    expected = np.exp(drawn.evidence - np.logaddexp.reduce(drawn.evidence, axis=1)[:, None])
+    np.testing.assert_allclose(of_class.mean(axis=0), expected.mean(axis=0), atol=0.01)
+    # The noise is strong enough for classes to be mistaken, so that more than one of them is drawn.
+    assert np.mean(expected.max(axis=1) < 0.99) > 0.02
+    soft = draw_images(library, images, settings, Drawing(draws, uniform, factor=0.2))
+    assert (soft.count > 0).sum() > 1.5 * (drawn.count > 0).sum()
+    refined = refine_draws(library, images, settings, drawn)
+    right = refined.reference[:, 0] == which
+    assert np.mean(right) > 0.95
+    assert np.median(away_deg(refined.psi[:, 0], psi)[right]) < 1.5
+    moved = np.linalg.norm(refined.displacements_A[:, 0] - s.displacements_A, axis=1)
+    assert np.median(moved[right]) < 0.7
+    np.testing.assert_allclose(refined.weights.sum(axis=1), 1.0)

@@ -13,7 +13,7 @@ from verglas.engine.fourier_sums import FourierSums, Slices, Sphere, split_symme
 from verglas.engine.reconstruct_particles import best_scores, half_sets, particle_weights, reconstruct_particles
 from verglas.engine.reconstruction import Reconstruction, memory_needed
 from verglas.errors import FormatError, InputError
-from verglas.formats import ParticleTable
+from verglas.formats import OpticsGroup, ParticleTable
 from verglas.geometry import point_group, random_rotations
 from verglas.microscopy import Optics
 from verglas.signal import fourier_shell_correlation, sphere_mask
@@ -108,6 +108,40 @@ def test_map_is_that_of_relion(symmetry: str, count: int, noise: float, tmp_path
     assert curve[TO_90].min() > 0.99
     to_truth = [fourier_shell_correlation(one, truth, PIXEL_A).fsc[TO_90].mean() for one in (ours, theirs.map)]
     assert to_truth[0] > to_truth[1] - 0.002
+
+
+def test_uneven_magnification_and_all_aberrations_are_undone(tmp_path: Path) -> None:
+    box, pixel_A = 48, 1.5
+    optics = Optics(
+        300.0, 2.7, 0.07, pixel_A, beam_tilt_x_mrad=3.0, beam_tilt_y_mrad=-2.0,
+        magnification=((1.06, 0.03), (0.02, 0.94)), odd_zernike=(0.3, -0.2, 50.0, 0.0, 0.0, 40.0),
+        even_zernike=(0.1, 9.0, -1.0, 7.0, 60.0, -7.0, 5.0, 8.0, -60.0),
+    )  # fmt: skip
+    # RELION keeps the two polynomials of coma in the beam tilt, and 0 in their place.
+    table, truth = make_particles(tmp_path, 250, box, pixel_A, optics=optics)
+    table["half_set"] = 1
+    ours = reconstruct_particles(table, tmp_path, threads=2).finish().map
+    theirs = relion_reconstruct(table, tmp_path)
+    to_90, mask = slice(1, int(0.9 * box / 2) + 1), sphere_mask(truth.shape, 0.3 * box, 1.0, edge_A=4.0)
+
+    def lowest(one: np.ndarray, other: np.ndarray) -> float:
+        return float(fourier_shell_correlation(one, other, pixel_A, mask=mask).fsc[to_90].min())
+
+    assert lowest(ours, truth) > 0.99
+    assert lowest(ours, theirs.map) > 0.99
+    # Each of them matters.
+    for left_out in (
+        ("rlnMagMat00", "rlnMagMat11", "rlnMagMat01", "rlnMagMat10"),
+        ("rlnOddZernike",),
+        ("rlnEvenZernike",),
+    ):
+        group = OpticsGroup(image_size_px=box, contrast_inverted=False, extra=dict(table.optics[0].extra))
+        for label in left_out:
+            del group.extra[label]
+        without = table.select(np.arange(len(table)))
+        without.optics = [group]
+        poor = lowest(reconstruct_particles(without, tmp_path, threads=2).finish().map, truth)
+        assert poor < 0.95, (left_out, poor)
 
 
 def test_bent_slices_give_the_truth_where_flat_ones_and_the_other_hand_do_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +14,8 @@ from verglas.engine.reference import Reference, prepare_reference
 from verglas.engine.refinement import RefinedPoses, RefinementSettings, refine_poses
 from verglas.errors import InputError
 from verglas.geometry import matrix_to_euler, matrix_to_rotvec, rotvec_to_matrix
-from verglas.microscopy import ctf
+from verglas.microscopy import Optics, anisotropic_magnification, ctf, odd_aberration_factor
+from verglas.microscopy.ctf import true_frequencies
 
 # The kernel compiles in the first test, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -106,6 +108,40 @@ def test_defocus_and_astigmatism_are_refined() -> None:
     kept = refine_poses(reference, off, s.rotations, s.displacements_A)
     assert np.all(kept.log_likelihood < found.log_likelihood)
     assert np.allclose(kept.defocus, wrong)
+
+
+def test_all_aberrations_are_in_the_model() -> None:
+    s, _, reference = prepared(40, 0.0)
+    optics = replace(
+        s.optics, beam_tilt_x_mrad=2.0, beam_tilt_y_mrad=-1.5, trefoil_A=4e4, trefoil_angle=0.3, tetrafoil_A=2e7,
+        tetrafoil_angle=0.2, magnification=anisotropic_magnification(1.03, 0.98, 0.5),
+    )  # fmt: skip
+    ky, kx = np.meshgrid(np.fft.fftfreq(48, 2.5), np.fft.rfftfreq(48, 2.5), indexing="ij")
+    pixels = []
+    for R, d, defocus in zip(s.rotations, s.displacements_A, s.defocus):
+        transform = s.molecule.transform(R, *true_frequencies(kx, ky, optics))
+        transform = transform * np.exp(-2j * np.pi * (kx * d[0] + ky * d[1]))
+        transform *= ctf(kx, ky, optics, *defocus, dtype=np.float64) * odd_aberration_factor(kx, ky, optics)
+        transform[24], transform[:, 24] = 0, 0
+        pixels.append(np.fft.fftshift(np.fft.irfft2(transform, (48, 48))))
+    start_at = start(s, 1.0, 0.5)
+
+    def refined(known: Optics) -> RefinedPoses:
+        images = prepare_images(np.array(pixels), known, s.defocus, s.noise_power, 6.2)
+        return refine_poses(reference, images, *start_at)
+
+    whole = refined(optics)
+    away = np.abs(errors(s, whole.rotations, whole.displacements_A))
+    assert np.median(away[:, :3]) < np.deg2rad(0.03)
+    assert np.median(away[:, 3:]) < 0.015
+    for without in (
+        {"beam_tilt_x_mrad": 0.0, "beam_tilt_y_mrad": 0.0},
+        {"trefoil_A": 0.0},
+        {"tetrafoil_A": 0.0},
+        {"magnification": s.optics.magnification},
+    ):
+        ratio = np.median(refined(replace(optics, **without)).noise_variance / whole.noise_variance)
+        assert ratio > 1.5, (without, ratio)
 
 
 def test_what_is_switched_off_stays() -> None:

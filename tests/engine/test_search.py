@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 
 from tests.engine.atoms import blobs
 from tests.engine.scenes import Scene, scene
+from verglas.engine import SearchSettings, Templates, coarse_search, draw_poses, search_poses
+from verglas.engine.displacement_draw import draw_displacements
 from verglas.engine.images import ParticleImages, band, prepare_images
-from verglas.engine.polar_grid import angular_orders, hexagonal_shifts, polar_grid, to_polar
+from verglas.engine.polar_grid import angular_orders, hexagonal_shifts, polar_grid, quarter_angles, to_polar
 from verglas.engine.reference import Reference, prepare_reference
-from verglas.engine.search import SearchSettings, Templates, coarse_search, search_poses
 from verglas.errors import InputError
-from verglas.geometry import geodesic_distance
+from verglas.geometry import euler_to_matrix, geodesic_distance, mirror_pose
 
 # The refinement kernel may compile here, which takes minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)
@@ -164,3 +166,53 @@ def test_bad_input_is_refused() -> None:
         Templates([reference], images.band, SETTINGS, allowed=lambda d: np.zeros(len(d), bool))
     with pytest.raises(InputError, match="step"):
         hexagonal_shifts(0.0, 5.0)
+
+
+def test_poses_are_drawn_by_their_probability() -> None:
+    _, images, reference = prepared(3, 4.0)
+    few = replace(SETTINGS, spacing=float(np.deg2rad(30.0)), shift_range_A=3.0)
+    library = Templates([reference], images.band, few)
+    one = images.select(np.zeros(1, np.int64))
+    # Every direction, in-plane angle and displacement by the sum that it stands for.
+    steps = 4 * (quarter_angles(library.grid).size - 1)
+    shifts = hexagonal_shifts(few.shift_step_A, few.shift_range_A)
+    psi = 2.0 * np.pi / steps * np.arange(steps)
+    poses = np.concatenate([library.poses, mirror_pose(library.poses)])
+    rotations = euler_to_matrix(0.0, 0.0, psi)[:, None] @ poses
+    points = one.band.count_to(few.limit_A)
+    u, v = one.band.kx_per_A[:points], one.band.ky_per_A[:points]
+    model = one.transfer[0, :points] * reference.slices(rotations, u, v)
+    moved = np.exp(2j * np.pi * (shifts[:, :1] * u + shifts[:, 1:] * v)) * one.data[0, :points]
+    score = np.einsum("adp,sp->ads", model.conj(), moved).real
+    gain = 2.0 * score - (np.abs(model) ** 2).sum(axis=-1)[..., None]
+    # Directions are sampled on rings instead of components, which changes likelihoods by a part of their own.
+    for temperature in (5.0, 20.0):
+        weights = np.exp((gain - gain.max()) / temperature)
+        by_direction = weights.sum(axis=(0, 2)) / weights.sum()
+        same = images.select(np.zeros(2000, np.int64))
+        even = np.stack([(np.arange(2000) + 0.5) / 2000, np.full(2000, 0.5)], axis=1)
+        drawn = draw_poses(library, same, few, even, temperature=temperature)
+        hits = np.array([
+            np.mean(np.abs(drawn.rotations[:, 2] - pose[2]).max(axis=1) < 1e-6) for pose in poses
+        ])  # fmt: skip
+        assert hits.sum() == pytest.approx(1.0)
+        assert np.abs(hits - by_direction).max() < 0.1 * by_direction.max() + 2.0 / 2000
+    cold = draw_poses(library, one, few, np.full((1, 2), 0.5), temperature=1e-3)
+    best = np.unravel_index(gain.argmax(), gain.shape)
+    assert np.rad2deg(geodesic_distance(cold.rotations[0], rotations[best[0], best[1]])) < 20.0
+    assert cold.directions[0] == pytest.approx(1.0, abs=0.05)
+
+
+def test_displacements_are_drawn_by_their_probability() -> None:
+    s, images, reference = prepared(24, 1.0)
+    which, even = np.zeros(24, np.int64), np.full(24, 0.5)
+    how = {"limit_A": 10.0, "step_A": 2.0, "sigma_A": 4.0}
+    found = draw_displacements([reference], images, s.rotations, which, even, temperature=1e-3, **how)
+    away = np.hypot(*(found - s.displacements_A).T)
+    inside = np.hypot(*s.displacements_A.T) < 11.0
+    assert away[inside].max() < 2.0
+    hot = draw_displacements(
+        [reference], images.select(np.zeros(500, np.int64)), np.repeat(s.rotations[:1], 500, axis=0),
+        np.zeros(500, np.int64), (np.arange(500) + 0.5) / 500, temperature=1e9, **how,
+    )  # fmt: skip
+    assert np.abs(hot.mean(axis=0)).max() < 0.2 and len(np.unique(hot, axis=0)) > 30

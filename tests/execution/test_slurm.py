@@ -2,73 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.execution.on_slurm import VALUES, profile, queue
 from tests.execution.toy import make_job
-from tests.support.oracles import missing
-from tests.support.slurm import missing as missing_program
-from tests.support.slurm import slurm
-from verglas.execution.addresses import HERE
+from tests.execution.waiting import contents, until
 from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder
 from verglas.execution.profile_store import ALLOCATION_PROFILE, find_profile
-from verglas.execution.profile_templates import find_template
 from verglas.execution.quoting import start_command
-from verglas.execution.run_profile import RunCommand, RunProfile
 
-REPOSITORY = Path(__file__).parents[2]
-VALUES = {
-    "slurm-workers": {"threads": "1", "GB": "1", "partition": "debug"},
-    "slurm-manager": {"threads": "1", "GB": "1", "partition": "debug"},
-    "slurm-allocation": {"threads": "1", "GB": "1", "GB per core": "1", "partition": "debug", "workers": "3"},
-}
 ITEMS = [{"id": number, "seconds": 0.1} for number in range(8)]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Path]:
-    if absent := missing_program():
-        missing(absent, "install Debian's slurm-wlm and munge")
-    with tempfile.TemporaryDirectory(prefix="vs") as name, slurm(Path(name) / "s") as conf:
-        yield conf
-
-
-@pytest.fixture(autouse=True)
-def environment(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("SLURM_CONF", str(cluster))
-    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
-    yield
-    subprocess.run(["scancel", "--me"], check=False)
-
-
-def profile(template: str, copies: int = 2) -> RunProfile:
-    manager, command = find_template(template).filled(VALUES[template])
-    one = RunCommand(command=command, copies=copies)
-    return RunProfile(name=template, manager_command=manager, commands=(one,), addresses=(HERE,))
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
-
-
-def queue() -> list[str]:
-    done = subprocess.run(["squeue", "--me", "-h", "-o", "%A"], capture_output=True, text=True, check=True)
-    return done.stdout.split()
-
-
-def contents(job: JobFolder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(job.results_folder.iterdir())}
+pytestmark = pytest.mark.usefixtures("on_slurm")
 
 
 @pytest.mark.parametrize("way", list(VALUES))
@@ -131,19 +79,6 @@ def test_a_drained_node_and_the_loss_of_all_workers_are_survived(tmp_path: Path)
     finally:
         subprocess.run(["scontrol", "update", "NodeName=n1", "State=RESUME"], check=True)
     assert len(contents(job)) == 8
-
-
-def test_a_killed_controller_leaves_a_job_that_can_be_resumed_and_nothing_in_the_queue(tmp_path: Path) -> None:
-    items = [{"id": i, "seconds": 0.5, "mark": True} for i in range(12)]
-    job = make_job(tmp_path, items, workers=2, profile=profile("slurm-workers"))
-    process = start_detached(job)
-    until((job.scratch / "tried-1").exists)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert job.state().name == "interrupted"
-    until(lambda: not queue(), 30)
-    assert start_detached(job).wait(timeout=100) == 0, job.log_path.read_text()
-    assert len(contents(job)) == 12
 
 
 def test_workers_that_wait_in_the_queue_are_taken_out_when_the_job_ends(tmp_path: Path) -> None:

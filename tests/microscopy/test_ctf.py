@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +39,7 @@ from verglas.microscopy import (
     thickness_modulation,
     wavelength_A,
 )
+from verglas.microscopy.zernike import even_orders, odd_orders, zernike
 
 PLAIN = Optics(300.0, 2.7, 0.07, 1.0)
 
@@ -139,20 +142,54 @@ def test_grid_is_the_points_of_rfft2() -> None:
     np.testing.assert_allclose(cropped[:, 2, 1:5], grid[:, 2, 1:5], atol=1e-6)
 
 
-def test_compiled_kernel_is_the_plain_formula() -> None:
+class OtherArrays:
+    """NumPy by another name: takes the path of array operations that GPUs take."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+def test_compiled_kernel_is_the_plain_formula(monkeypatch: pytest.MonkeyPatch) -> None:
     kx, ky = rfft_frequencies((16, 16), 1.1)
     parameters = (np.array([[12000.0], [20000.0]]), np.array([11000.0, 12000.0, 9000.0]), 0.7, 0.2)
-    # A tetrafoil too small to matter takes the path of plain array operations.
-    plain = Optics(300.0, 2.7, 0.07, 1.1, tetrafoil_A=1e-12)
-    compiled = Optics(300.0, 2.7, 0.07, 1.1)
-    first = ctf(kx, ky, plain, *parameters, dtype=np.float64)
-    assert first.shape == (2, 3, 16, 9)
-    np.testing.assert_allclose(ctf(kx, ky, compiled, *parameters, dtype=np.float64), first, atol=1e-12)
-    values, gradient = ctf_and_gradient(kx, ky, compiled, *parameters, dtype=np.float64)
-    values_plain, gradient_plain = ctf_and_gradient(kx, ky, plain, *parameters, dtype=np.float64)
+    optics = Optics(
+        300.0, 2.7, 0.07, 1.1, tetrafoil_A=1e6, tetrafoil_angle=0.3, even_zernike=(0.0, 0.1, 0.2, 0.3, 1.0, -2.0, 3.0),
+        magnification=((1.01, 0.02), (-0.01, 0.99)),
+    )  # fmt: skip
+    values, gradient = ctf_and_gradient(kx, ky, optics, *parameters, dtype=np.float64)
     assert gradient.shape == (2, 3, 4, 16, 9)
+    alone = ctf(kx, ky, optics, *parameters, dtype=np.float64)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.modules[odd_aberration_phase.__module__], "array_namespace", lambda *_: OtherArrays())
+        first = ctf(kx, ky, optics, *parameters, dtype=np.float64)
+        values_plain, gradient_plain = ctf_and_gradient(kx, ky, optics, *parameters, dtype=np.float64)
+    assert first.shape == (2, 3, 16, 9)
+    np.testing.assert_allclose(alone, first, atol=1e-12)
     np.testing.assert_allclose(values, values_plain, atol=1e-12)
     np.testing.assert_allclose(gradient, gradient_plain, rtol=1e-9, atol=1e-12)
+
+
+def test_zernike_polynomials() -> None:
+    x, y = np.array([0.1, 0.2, -0.15]), np.array([0.05, -0.1, 0.2])
+    r = x * x + y * y
+    assert [odd_orders(i) for i in range(6)] == [(-1, 1), (1, 1), (-3, 3), (-1, 3), (1, 3), (3, 3)]
+    assert [even_orders(i) for i in range(5)] == [(0, 0), (-2, 2), (0, 2), (2, 2), (-4, 4)]
+    for (m, n), plain in {
+        (0, 0): 1.0 + 0 * x, (1, 1): x, (-1, 1): y, (0, 2): 2 * r - 1, (2, 2): x * x - y * y, (-2, 2): 2 * x * y,
+        (1, 3): (3 * r - 2) * x, (-3, 3): 3 * x * x * y - y**3, (0, 4): 6 * r * r - 6 * r + 1,
+        (2, 4): (4 * r - 3) * (x * x - y * y),
+    }.items():  # fmt: skip
+        np.testing.assert_allclose(zernike(m, n, x, y), plain, atol=1e-14)
+    # A tilted beam is a sum of two of them: k^2 kx = ((3 k^2 - 2) kx + 2 kx) / 3.
+    size = 2.0 * np.pi * 2.7e7 * wavelength_A(300.0) ** 2 * 1e-3
+    tilted = odd_aberration_phase(x, y, Optics(300.0, 2.7, 0.07, 1.0, beam_tilt_x_mrad=1.0))
+    same = Optics(300.0, 2.7, 0.07, 1.0, odd_zernike=(0.0, 2.0 * size / 3.0, 0.0, 0.0, size / 3.0))
+    np.testing.assert_allclose(odd_aberration_phase(x, y, same), tilted, rtol=1e-12)
+    assert same.has_odd_aberrations
+    # Defocus of 100 A is piston and the second of the even ones, taken off the phase.
+    extra = np.pi * wavelength_A(300.0) * 100.0
+    defocused = Optics(300.0, 2.7, 0.07, 1.0, even_zernike=(-0.5 * extra, 0.0, -0.5 * extra))
+    np.testing.assert_allclose(ctf(x, y, defocused, 9900.0), ctf(x, y, PLAIN, 10000.0), atol=1e-6)
 
 
 def test_gradient_is_the_slope() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,38 @@ def test_the_command_keeps_both_parts_and_draws(curated: Project, tmp_path: Path
     assert "pixel_size_A" in run().stdout
     assert run("--plot", str(picture)).exit_code == 1
     assert run("--figures", "colour").exit_code == 1
+
+
+def test_filters_are_saved_and_lists_kept_up_to_date(
+    curated: Project, tmp_path: Path, rebuilt_equals_live: Callable[[Path], None]
+) -> None:
+    folder = curated.folder
+    curated.close()
+    name = "movie_alignment.pixel_size_A"
+
+    def run(*words: str, status: int = 0) -> Any:
+        done = CliRunner().invoke(cli, ["curate", "movies", *words, "--project", str(folder), "--json"])
+        assert done.exit_code == status, done.output
+        return json.loads(done.stdout) if status == 0 and done.stdout else done.exception
+
+    def group(title: str) -> list[int]:
+        with Project.open(folder) as project:
+            return [movie["id"] for movie in project.assets("movie", group=title)]
+
+    run("--where", f"{name} < 2.5", "--sort", "id", status=1)  # a number is no figure to sort by
+    run("--where", f"{name} < 2.5", "--sort", name, "--descending", "--save-filter", "fine", "--accept", "good")
+    assert group("good") == [1, 3]
+    content = run("--filter", "fine")
+    assert (content["chosen"], content["left"]) == (2, 3)
+    assert run("--filters")["filters"] == {
+        "fine": {"conditions": [f"{name} < 2.5"], "sort": name, "descending": True}
+    }  # fmt: skip
+    (tmp_path / "bad.txt").write_text("m0   # blurred\n\n5\n")
+    run("--filter", "fine", "--keep", "2,4", "--drop", str(tmp_path / "bad.txt"), "--accept", "good", "--reject", "bad")
+    assert (group("good"), group("bad")) == ([2, 3, 4], [1, 5])
+    assert "--drop" in str(run("--keep", "2", "--drop", "2", status=1))
+    assert "neither" in str(run("--keep", "nowhere.txt", status=1))
+    assert "saved are: fine" in str(run("--filter", "coarse", status=1))
+    rebuilt_equals_live(folder)
+    run("--forget-filter", "fine")
+    assert run("--filters")["filters"] == {}

@@ -45,6 +45,8 @@ def test_movies_with_all_fields(project: Project, tmp_path: Path) -> None:
 
     again = import_movies(project, [str(tmp_path / "m?.mrc")], fields)
     assert (len(again.imported), len(again.skipped)) == (0, 3)
+    folder = import_movies(project, [str(tmp_path)], fields)
+    assert (len(folder.imported), len(folder.skipped)) == (0, 3) and "gain reference" in folder.warnings[-1]
 
 
 def test_values_are_remembered_and_say_so(project: Project, tmp_path: Path) -> None:

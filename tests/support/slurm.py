@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import psutil
 
 NODES = ("n1", "n2", "n3")
 CPUS = 4
+GPUS = 2
+"""Pretended ones of each node, where device files can be made."""
 
 
 def missing() -> str:
@@ -42,7 +45,11 @@ def slurm(base: Path) -> Iterator[Path]:
     key.chmod(0o400)
     munge = base / "run" / "munge.socket"
     conf = base / "slurm.conf"
-    conf.write_text(_configuration(base, munge, _free_ports(2 + len(NODES))))
+    devices = _pretended_gpus(base)
+    conf.write_text(_configuration(base, munge, _free_ports(2 + len(NODES)), gpus=bool(devices)))
+    (base / "gres.conf").write_text(
+        "".join(f"NodeName={node} Name=gpu Type=fake File={base}/run/gpu[0-{GPUS - 1}]\n" for node in NODES if devices)
+    )
     environment = {**os.environ, "SLURM_CONF": str(conf), "PATH": f"{os.environ['PATH']}:/usr/sbin"}
 
     def run(*command: str) -> None:
@@ -91,7 +98,18 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _configuration(base: Path, munge: Path, ports: list[int]) -> str:
+def _pretended_gpus(base: Path) -> list[Path]:
+    """Make device files (twins of /dev/null) that Slurm hands out as GPUs; none where one may not."""
+    made = [base / "run" / f"gpu{number}" for number in range(GPUS)]
+    for path in made:
+        try:
+            os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        except OSError:
+            return []
+    return made
+
+
+def _configuration(base: Path, munge: Path, ports: list[int], *, gpus: bool) -> str:
     host, user = socket.gethostname().split(".")[0], getpass.getuser()
     lines = [
         "ClusterName=verglas",
@@ -124,9 +142,11 @@ def _configuration(base: Path, munge: Path, ports: list[int]) -> str:
         "DefMemPerCPU=256",
         "KillWait=2",
         "MinJobAge=30",
+        *(["GresTypes=gpu"] if gpus else []),
     ]
+    resources = f"CPUs={CPUS} RealMemory=6000" + (f" Gres=gpu:fake:{GPUS}" if gpus else "")
     lines += [
-        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} RealMemory=6000 State=UNKNOWN"
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {resources} State=UNKNOWN"
         for node, port in zip(NODES, ports[2:])
     ]
     lines.append(f"PartitionName=debug Nodes=n[1-{len(NODES)}] Default=YES MaxTime=60:00 State=UP")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
@@ -11,14 +12,18 @@ from verglas.actions.one_by_one import one_by_one
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
     from verglas.stages.motion.alignment import AlignmentSettings
+    from verglas.stages.motion.magnification import Magnification
     from verglas.stages.motion.movie_alignment import SumSettings
 
 STATED_THREADS = 8
 LARGEST_PIXEL_BYTES = 4
+EER_PIXEL_BYTES = 2
 
 
 class AlignMovies(Action):
@@ -42,6 +47,8 @@ class AlignMovies(Action):
         output_pixel_size_A: float | None = field(
             None, help="Pixel size of the sums; none: as set at import.", unit="A", gt=0
         )
+        unweighted_sum: bool = field(False, help="Write the sum without dose filter too.")
+        half_sums: bool = field(False, help="Write the sums of even and of odd frames too.")
         save_scaled_sum: bool = field(True, help="Write a small copy of each sum too.")
         termination_A: float = field(
             0.1, help="The rounds end when no frame moves further.", unit="A", gt=0, expert=True
@@ -62,6 +69,10 @@ class AlignMovies(Action):
         outlier_sigmas: float = field(
             12.0, help="Pixels further off than this become the mean.", unit="standard deviations", gt=3, expert=True
         )
+        find_bad_pixels: bool = field(True, help="Leave out pixels hot or dead all through a movie.", expert=True)
+        defects: str | None = field(
+            None, help="File of defects: an image, or text lines `x y width height` in pixels.", expert=True
+        )
         half_precision_sum: bool = field(False, help="Write sums as float16, half the size.", expert=True)
 
     inputs = (Input("movies", "movie", "Movies to align."),)
@@ -70,31 +81,18 @@ class AlignMovies(Action):
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the movies will take, from their records alone."""
         from verglas.execution.resources import Estimate
-        from verglas.stages.motion.budget import plan_memory
         from verglas.stages.motion.layout import plan_layout
-        from verglas.stages.motion.low_frequencies import low_frequency_reach, low_layout
-        from verglas.stages.motion.patches import patch_bytes
+        from verglas.stages.motion.movie_alignment import plan_movie
 
         threads = min(STATED_THREADS, os.cpu_count() or 1)
         memory, disk, seconds = 0, 0, 0.0
         for movie in inputs["movies"]:
-            layout = plan_layout((movie["n_y"], movie["n_x"]), movie["pixel_size_A"], output_pixel(movie, parameters))
-            low = low_layout(layout.shape, layout.pixel_size_A, parameters.b_factor_A2)
-            reach_y, reach_x = low_frequency_reach(low, parameters.b_factor_A2)
+            alignment, sums = settings_of(movie, parameters)
+            layout = plan_layout(frame_shape(movie), corrected_pixel(movie), sums.output_pixel_size_A)
             references = sum(bool(movie.get(role)) for role in ("gain_path", "dark_path"))
-            one = plan_memory(
-                layout,
-                low,
-                (2 * reach_y + 1, reach_x + 1),
-                movie["n_frames"],
-                LARGEST_PIXEL_BYTES,
-                references,
-                threads,
-                None,
-                patch_bytes=patch_bytes(low, parameters.patches, movie["n_frames"], parameters.patch_b_factor_A2)
-                if parameters.patches > 1
-                else 0,
-            )
+            references = max(references, int(parameters.defects is not None))
+            pixel_bytes = EER_PIXEL_BYTES if movie.get("eer_frames_per_image") else LARGEST_PIXEL_BYTES
+            one = plan_movie(layout, movie["n_frames"], pixel_bytes, alignment, sums, references, threads)
             memory, disk = max(memory, one.memory_bytes), disk + one.disk_bytes
             seconds += one.cpu_seconds
         return Estimate(memory_bytes=memory, disk_bytes=disk, core_seconds=seconds, tasks=len(inputs["movies"]))
@@ -113,7 +111,39 @@ def output_pixel(movie: dict[str, Any], parameters: Any) -> float | None:
     if parameters.output_pixel_size_A is not None:
         return float(parameters.output_pixel_size_A)
     binning = movie.get("output_binning") or 1.0
-    return float(movie["pixel_size_A"]) * float(binning) if binning > 1.0 else None
+    return frame_pixel(movie) * float(binning) if binning > 1.0 else None
+
+
+def super_resolution(movie: dict[str, Any]) -> int:
+    """Return how many pixels a movie's frames have for each of its file's, along each axis (EER)."""
+    return int(movie.get("eer_super_resolution") or 1)
+
+
+def frame_shape(movie: dict[str, Any]) -> tuple[int, int]:
+    """Return rows and columns of a movie's frames as they are decoded."""
+    return int(movie["n_y"]) * super_resolution(movie), int(movie["n_x"]) * super_resolution(movie)
+
+
+def frame_pixel(movie: dict[str, Any]) -> float:
+    """Return the pixel size of a movie's frames as they are decoded, in A."""
+    return float(movie["pixel_size_A"]) / super_resolution(movie)
+
+
+def magnification_of(movie: dict[str, Any]) -> Magnification | None:
+    """Return what corrects a movie's anisotropic magnification, or None."""
+    from verglas.stages.motion.magnification import Magnification
+
+    if movie.get("mag_distortion_major") is None or movie.get("mag_distortion_minor") is None:
+        return None
+    return Magnification(
+        movie.get("mag_distortion_angle_deg") or 0.0, movie["mag_distortion_major"], movie["mag_distortion_minor"]
+    )
+
+
+def corrected_pixel(movie: dict[str, Any]) -> float:
+    """Return the pixel size of a movie's frames with their magnification corrected, in A."""
+    found = magnification_of(movie)
+    return frame_pixel(movie) / (1.0 if found is None else found.mean_scale)
 
 
 def warnings_about(movie: dict[str, Any], values: dict[str, Any]) -> list[str]:
@@ -146,6 +176,7 @@ def settings_of(movie: dict[str, Any], parameters: Any) -> tuple[AlignmentSettin
         dose_filter=parameters.dose_filter, restore_noise_power=parameters.restore_noise_power,
         first_frame=parameters.first_frame, last_frame=parameters.last_frame,
         output_pixel_size_A=output_pixel(movie, parameters),
+        unweighted=parameters.unweighted_sum, halves=parameters.half_sums,
     )  # fmt: skip
     return alignment, sums
 
@@ -153,21 +184,21 @@ def settings_of(movie: dict[str, Any], parameters: Any) -> tuple[AlignmentSettin
 def align_one(movie: dict[str, Any], task: Task, parameters: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """Align one movie on a worker and write its files into the job's results."""
     from verglas.formats.movies import open_movie
-    from verglas.formats.references import load_dark, load_gain
     from verglas.stages.motion.movie_alignment import align_movie
     from verglas.stages.motion.results import result_values, write_aligned
 
     if task.device != "cpu":
         raise InputError("Align Movies runs on CPUs; start it with the device cpu.")
-    refuse_unbuilt(movie)
     checked = AlignMovies.Parameters.model_validate(parameters)
     alignment, sums = settings_of(movie, checked)
-    shape = (movie["n_y"], movie["n_x"])
-    gain = load_gain(task.project / movie["gain_path"], shape) if movie.get("gain_path") else None
-    dark = load_dark(task.project / movie["dark_path"], shape) if movie.get("dark_path") else None
-    with open_movie(task.project / movie["path"]) as source:
+    gain, dark = references_of(movie, task.project, checked.defects)
+    with open_movie(
+        task.project / movie["path"], eer_frames_per_image=movie.get("eer_frames_per_image"),
+        eer_super_resolution=super_resolution(movie),
+    ) as source:  # fmt: skip
         aligned = align_movie(
-            source, pixel_size_A=movie["pixel_size_A"], dose_per_frame_e_per_A2=movie.get("dose_per_frame_e_A2") or 0.0,
+            source, pixel_size_A=frame_pixel(movie), magnification=magnification_of(movie),
+            find_bad_pixels=checked.find_bad_pixels, dose_per_frame_e_per_A2=movie.get("dose_per_frame_e_A2") or 0.0,
             gain=gain, dark=dark, outlier_sigmas=checked.outlier_sigmas, alignment=alignment, summation=sums,
             threads=task.threads, progress=task.check,
         )  # fmt: skip
@@ -183,13 +214,23 @@ def align_one(movie: dict[str, Any], task: Task, parameters: dict[str, Any]) -> 
     return {role: str(path) for role, path in files.items()}, values
 
 
-def refuse_unbuilt(movie: dict[str, Any]) -> None:
-    """Refuse a movie that needs a correction which is not applied here, rather than sum it wrongly."""
-    if movie.get("mag_distortion_major") not in {None, 1.0} or movie.get("mag_distortion_minor") not in {None, 1.0}:
-        raise InputError(
-            f"{movie['name']}: anisotropic magnification is not corrected by Align Movies. Import the movie without it."
-        )
-    if movie.get("eer_frames_per_image"):
-        raise InputError(
-            f"{movie['name']}: EER movies are not aligned as they are. Convert it first: verglas convert-movies."
-        )
+def references_of(
+    movie: dict[str, Any], project: Path, defects: str | None
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
+    """Return gain and dark of a movie as float32 of its frames' shape, or None; defects have gain 0."""
+    import numpy as np
+
+    from verglas.formats.references import defect_mask, load_dark, load_gain
+
+    shape, is_eer = frame_shape(movie), bool(movie.get("eer_frames_per_image"))
+    gain = dark = None
+    if movie.get("gain_path"):
+        gain = load_gain(project / movie["gain_path"], shape, for_eer=is_eer)
+    if movie.get("dark_path"):
+        dark = load_dark(project / movie["dark_path"], shape)
+    if defects is not None:
+        finer = super_resolution(movie)
+        mask = defect_mask(path=project / defects, shape=(shape[0] // finer, shape[1] // finer))
+        gain = np.ones(shape, np.float32) if gain is None else gain
+        gain[mask.repeat(finer, 0).repeat(finer, 1)] = 0.0
+    return gain, dark

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.errors import InputError, JobError
+from verglas.actions.package_parts import (
+    INTERPRETER_BYTES,
+    SECONDS_PER_PIXEL,
+    bring_rows,
+    chunks_of,
+    record_package,
+    stack_name,
+    target_like,
+)
+from verglas.errors import InputError
 
 if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
-    from verglas.execution.tasks import Task
     from verglas.stages.extraction.combining import Target
-
-CHUNK = 512
-INTERPRETER_BYTES = 230 * 2**20
-SECONDS_PER_PIXEL = 1e-7
 
 
 class CombinePackages(Action):
@@ -57,57 +59,32 @@ class CombinePackages(Action):
             memory_bytes=INTERPRETER_BYTES + 64 * 16 * largest**2 + count * 600,
             disk_bytes=2 * count * target.box**2 * (2 if parameters.half_precision else 4),
             core_seconds=count * largest**2 * SECONDS_PER_PIXEL,
-            tasks=len(chunks_of(packages)),
+            tasks=len(chunks_of([package["count"] for package in packages])),
         )
 
     def run(self, context: JobContext) -> None:
         """Bring all images to one size, join them, and write the table."""
-        from verglas.formats import ParticleTable, write_particles
-        from verglas.project.result_kinds.refinement_package import stack_stem
+        from verglas.formats import ParticleTable
         from verglas.stages.extraction.combining import join_tables
-        from verglas.stages.extraction.stacks import join_parts, write_montage
 
         if not context.pending(["package"], key=str):
             return
         parameters, packages = context.parameters, context.inputs["packages"]
         target = target_of(parameters, packages)
-        stem = stack_stem(context.job.number, "package")
         tables = [ParticleTable.load(context.project / package["particles_path"]) for package in packages]
-        joined, kept = join_tables(
-            tables, target, f"Assets/ParticleStacks/{stem}.mrcs", least_distance_A=parameters.remove_duplicates_A
-        )
-        context.keep("rows", {str(number): rows for number, rows in enumerate(kept)})
-        chunks = chunks_of([{"count": len(rows)} for rows in kept])
-        todo = [chunk for chunk in chunks if not part_path(context.scratch, chunk).exists()]
-        work = partial(bring_chunk, packages=packages, parameters=parameters.model_dump())
-        done = len(chunks) - len(todo)
-        for _ in context.map(work, todo, key=key_of, phase="resampling", total=len(chunks), finished=done):
-            context.check()
-        parts = [part_path(context.scratch, chunk) for chunk in chunks]
-        if not all(part.exists() for part in parts):
-            raise JobError("Some images could not be read (see the failures), so the packages were not combined.")
-        files = {role: context.results / f"{stem}{ending}" for role, ending in
-                 (("stack", ".mrcs"), ("particles", ".npy"), ("star", ".star"), ("picture", ".png"))}  # fmt: skip
-
-        def progress(count: int) -> None:
-            context.progress(count, len(parts), "joining the stack")
-            context.check()
-
-        join_parts(files["stack"], parts, target.box, target.pixel_size_A,
-                   half_precision=parameters.half_precision, progress=progress)  # fmt: skip
-        joined.save(files["particles"])
-        write_particles(joined, files["star"])
-        write_montage(files["picture"], files["stack"], f"{len(joined)} particles")
+        joined, kept = join_tables(tables, target, stack_name(context), least_distance_A=parameters.remove_duplicates_A)
+        parts = bring_rows(context, packages, kept, target, half_precision=parameters.half_precision)
         first = packages[0]
         kept_facts = ("symmetry", "mass_kDa", "largest_dimension_A", "classes", "start")
-        values = {name: first[name] for name in kept_facts} | {
-            "name": parameters.package_name, "count": len(joined), "box_px": target.box,
-            "pixel_size_A": target.pixel_size_A, "contrast_inverted": target.contrast_inverted,
-            "micrographs": len(set(joined.names_of("micrograph"))), "file_bytes": files["stack"].stat().st_size,
-            "packages": [package["id"] for package in packages],
-            "duplicates": sum(map(len, tables)) - len(joined),
-        }  # fmt: skip
-        context.result("package", "refinement_package", files, values)
+        record_package(
+            context, parts, joined, box=target.box, pixel_size_A=target.pixel_size_A,
+            half_precision=parameters.half_precision,
+            values={name: first[name] for name in kept_facts} | {
+                "name": parameters.package_name, "contrast_inverted": target.contrast_inverted,
+                "packages": [package["id"] for package in packages],
+                "duplicates": sum(map(len, tables)) - len(joined),
+            },
+        )  # fmt: skip
 
 
 def target_of(parameters: Any, packages: list[dict[str, Any]]) -> Target:
@@ -118,7 +95,7 @@ def target_of(parameters: Any, packages: list[dict[str, Any]]) -> Target:
     InputError
         Packages of different sizes are to be joined and no common size was given.
     """
-    from verglas.stages.extraction.combining import SAME_PIXEL, Target
+    from verglas.stages.extraction.combining import SAME_PIXEL
 
     first = packages[0]
     for other in packages[1:]:
@@ -130,60 +107,6 @@ def target_of(parameters: Any, packages: list[dict[str, Any]]) -> Target:
             )
         if other["symmetry"] != first["symmetry"]:
             raise InputError(f"{first['name']} and {other['name']} differ in symmetry; they do not belong together.")
-    pixel_A = parameters.output_pixel_size_A or first["pixel_size_A"]
-    box = parameters.box_size or 2 * max(4, round(first["box_px"] * first["pixel_size_A"] / pixel_A / 2))
-    size_A = first["largest_dimension_A"]
-    return Target(box, pixel_A, bool(first["contrast_inverted"]), 0.6 * size_A if size_A else None)
-
-
-Chunk = tuple[int, int, int]
-
-
-def chunks_of(packages: list[dict[str, Any]]) -> list[Chunk]:
-    """Return (package, first, last) ranges of the particles kept of each package."""
-    return [
-        (number, first, min(first + CHUNK, package["count"]))
-        for number, package in enumerate(packages)
-        for first in range(0, package["count"], CHUNK)
-    ]
-
-
-def key_of(chunk: Chunk) -> str:
-    """Return the key of a range."""
-    return f"package-{chunk[0]}-{chunk[1]:08d}"
-
-
-def part_path(scratch: Path, chunk: Chunk) -> Path:
-    """Return where the images of a range lie until the stack is joined."""
-    return scratch / f"{key_of(chunk)}.mrcs"
-
-
-def bring_chunk(chunk: Chunk, task: Task, packages: list[dict[str, Any]], parameters: dict[str, Any]) -> int:
-    """Bring a range of one package's images to the target on a worker; return how many."""
-    import numpy as np
-
-    from verglas.execution.reduction import load_arrays
-    from verglas.formats import ParticleTable
-    from verglas.formats.mrc import MrcStack, MrcStackWriter
-    from verglas.stages.extraction.combining import bring_to
-    from verglas.stages.extraction.stacks import AT_ONCE, stored
-
-    if task.device != "cpu":
-        raise InputError("Combine Packages runs on CPUs; start it with the device cpu.")
-    checked = CombinePackages.Parameters.model_validate(parameters)
-    number, first, last = chunk
-    package = packages[number]
-    target = target_of(checked, packages)
-    table = ParticleTable.load(task.project / package["particles_path"])
-    rows = load_arrays(task.scratch / "rows.npz")[str(number)][first:last]
-    sections = table["image_section"][rows].astype(np.int64) - 1
-    path = part_path(task.scratch, chunk)
-    with (
-        MrcStack(task.project / package["path"]) as stack,
-        MrcStackWriter(path, target.box, target.box, target.pixel_size_A, stored(checked.half_precision)) as writer,
-    ):
-        for start in range(0, len(sections), AT_ONCE):
-            task.check()
-            images = stack.read(sections[start : start + AT_ONCE])
-            writer.append(bring_to(images, package["pixel_size_A"], bool(package["contrast_inverted"]), target))
-    return len(sections)
+    return target_like(
+        first, output_pixel_size_A=parameters.output_pixel_size_A, box_size=parameters.box_size
+    )  # fmt: skip

@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.actions.package_parts import INTERPRETER_BYTES, record_package, stack_name
 from verglas.errors import InputError, JobError
 
 if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
+    from verglas.formats import ParticleTable
     from verglas.stages.extraction import BoxSettings, MicrographFacts
 
 PIXEL_TOLERANCE = 1e-3
 BYTES_PER_MICROGRAPH_PIXEL = 8
-INTERPRETER_BYTES = 230 * 2**20
 SECONDS_PER_BOX_PIXEL = 1.2e-7
 
 
@@ -81,9 +82,6 @@ class CreatePackage(Action):
 
     def run(self, context: JobContext) -> None:
         """Cut every micrograph's particles, then join them and write the table."""
-        from verglas.project.result_kinds.refinement_package import stack_stem
-        from verglas.stages.extraction.stacks import join_parts, write_montage
-
         if not context.pending(["package"], key=str):
             return
         parameters = context.parameters
@@ -102,19 +100,11 @@ class CreatePackage(Action):
         parts = [part_path(context.scratch, item) for item in whole]
         if not parts:
             raise JobError("No particle could be cut; the messages of the micrographs say why.")
-        stem = stack_stem(context.job.number, "package")
-        files = {role: context.results / f"{stem}{ending}" for role, ending in
-                 (("stack", ".mrcs"), ("particles", ".npy"), ("star", ".star"), ("picture", ".png"))}  # fmt: skip
-
-        def joined(count: int) -> None:
-            context.progress(count, len(parts), "joining the stack")
-            context.check()
-
-        join_parts(files["stack"], parts, settings.made_box, pixel_size_A,
-                   half_precision=parameters.half_precision, progress=joined)  # fmt: skip
-        values = write_tables(context, whole, settings, pixel_size_A, files, f"Assets/ParticleStacks/{stem}.mrcs")
-        write_montage(files["picture"], files["stack"], f"{values['count']} particles")
-        context.result("package", "refinement_package", files, values)
+        table, values = table_and_values(context, whole, settings, pixel_size_A)
+        record_package(
+            context, parts, table, box=settings.made_box, pixel_size_A=pixel_size_A,
+            half_precision=parameters.half_precision, values=values,
+        )  # fmt: skip
 
 
 def key_of(item: dict[str, Any]) -> str:
@@ -219,29 +209,22 @@ def facts_of(image: dict[str, Any]) -> MicrographFacts:
     )  # fmt: skip
 
 
-def write_tables(
-    context: JobContext, items: list[dict[str, Any]], settings: BoxSettings, pixel_size_A: float,
-    files: dict[str, Path], stack: str,
-) -> dict[str, Any]:  # fmt: skip
-    """Write the particles' table as ``.npy`` and ``.star`` and return the package's figures."""
-    from verglas.formats import write_particles
+def table_and_values(
+    context: JobContext, items: list[dict[str, Any]], settings: BoxSettings, pixel_size_A: float
+) -> tuple[ParticleTable, dict[str, Any]]:
+    """Return the particles' table and what is known of the package."""
     from verglas.stages.extraction import particle_table
 
     parameters = context.parameters
     kept = [context.kept(key_of(item)) or {} for item in items]
     table = particle_table(
         [(facts_of(item["image"]), one["centres"], one["shifts"]) for item, one in zip(items, kept, strict=True)],
-        stack=stack, box=settings.made_box, pixel_size_A=pixel_size_A, contrast_inverted=parameters.white_protein,
-        seed=context.seed, random_angles=parameters.random_angles,
+        stack=stack_name(context), box=settings.made_box, pixel_size_A=pixel_size_A,
+        contrast_inverted=parameters.white_protein, seed=context.seed, random_angles=parameters.random_angles,
     )  # fmt: skip
-    table.save(files["particles"])
-    write_particles(table, files["star"])
-    return {
-        "name": parameters.package_name, "count": len(table), "micrographs": len(items),
-        "box_px": settings.made_box, "pixel_size_A": pixel_size_A, "symmetry": parameters.symmetry,
-        "mass_kDa": parameters.molecular_weight_kDa, "largest_dimension_A": parameters.largest_dimension_A,
-        "classes": parameters.classes, "contrast_inverted": parameters.white_protein,
+    return table, {
+        "name": parameters.package_name, "symmetry": parameters.symmetry, "mass_kDa": parameters.molecular_weight_kDa,
+        "largest_dimension_A": parameters.largest_dimension_A, "classes": parameters.classes,
+        "contrast_inverted": parameters.white_protein,
         "start": "Random Parameters" if parameters.random_angles else "Starting Parameters",
-        "file_bytes": files["stack"].stat().st_size,
-        "half_set_1": int((table["half_set"] == 1).sum()), "half_set_2": int((table["half_set"] == 2).sum()),
     }  # fmt: skip

@@ -15,6 +15,7 @@ from verglas.errors import InputError
 if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
+    from verglas.project import Project
 
 DEFAULT_SEED = 1
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -71,12 +72,23 @@ class Input:
         One line.
     required
         Whether the action cannot go without; then the default is all assets of the kind.
+    default_all
+        Whether the default is all assets of the kind; none: only where the action cannot go without.
+    with_parents
+        Records come with that of what they were made from, as ``parent``, and so on.
     """
 
     name: str
     kind: str
     help: str
     required: bool = True
+    default_all: bool | None = None
+    with_parents: bool = False
+
+    @property
+    def takes_all(self) -> bool:
+        """Whether all assets of the kind are taken where none are chosen."""
+        return self.required if self.default_all is None else self.default_all
 
 
 class Action(ABC):
@@ -94,6 +106,8 @@ class Action(ABC):
         A subclass of `ActionParameters`, its fields made by `field`.
     inputs, outputs
         What it works on; the kinds of its results.
+    two_profiles
+        Whether parts of maps are added up, which a run profile of its own may do.
     """
 
     name: ClassVar[str]
@@ -102,6 +116,7 @@ class Action(ABC):
     Parameters: ClassVar[type[ActionParameters]]
     inputs: ClassVar[tuple[Input, ...]] = ()
     outputs: ClassVar[tuple[str, ...]] = ()
+    two_profiles: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -110,6 +125,12 @@ class Action(ABC):
         for name, info in cls.Parameters.model_fields.items():
             if not info.description:
                 raise TypeError(f"{cls.__name__}.Parameters.{name} has no help; declare it by field(...)")
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Return the chosen inputs with what the project knows that a user need not say; nothing by default."""
+        del project
+        return inputs
 
     @abstractmethod
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
@@ -154,6 +175,7 @@ class Action(ABC):
                 {"name": one.name, "kind": one.kind, "help": one.help, "required": one.required} for one in cls.inputs
             ],
             "outputs": list(cls.outputs),
+            "two_profiles": cls.two_profiles,
             "parameters": cls.Parameters.model_json_schema(),
         }
 

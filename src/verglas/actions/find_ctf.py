@@ -7,17 +7,23 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from verglas.actions.align_movies import frame_pixel, frame_shape, magnification_of, references_of, super_resolution
 from verglas.actions.declaration import Action, ActionParameters, Input, field
 from verglas.actions.one_by_one import one_by_one
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
     from verglas.stages.ctf_estimation import SearchSettings
 
 STATED_THREADS = 8
+OUTLIER_SIGMAS = 12.0
 ICY = 1.5
 DOUBTFUL = 0.1
 
@@ -48,12 +54,24 @@ class FindCtf(Action):
         phase_shift_step_deg: float = field(10.0, help="Step of that search.", unit="degrees", gt=0, expert=True)
         defocus_step_A: float = field(50.0, help="Step of the first search.", unit="A", gt=0, expert=True)
         max_astigmatism_A: float = field(1200.0, help="Largest astigmatism searched.", unit="A", ge=0, expert=True)
+        find_thickness: bool = field(False, help="Find the specimen's thickness from the nodes of its rings.")
+        thickness_max_resolution_A: float = field(
+            3.0, help="Highest resolution of the rings that tell the thickness.", unit="A", gt=0, expert=True
+        )
+        find_tilt: bool = field(False, help="Find the specimen's tilt from the defocus of the micrograph's parts.")
+        max_tilt_deg: float = field(60.0, help="Largest tilt searched.", unit="degrees", gt=0, le=75, expert=True)
+        frames_to_average: int = field(
+            3, help="Frames of a movie that are summed before their spectrum is taken.", ge=1, expert=True
+        )
         resample_if_pixel_too_small: bool = field(
             True, help="Let the spectrum end at twice the finest pixel size where pixels are finer.", expert=True
         )
         finest_pixel_size_A: float = field(1.4, help="That pixel size.", unit="A", gt=0, expert=True)
 
-    inputs = (Input("images", "image", "Aligned sums or imported micrographs."),)
+    inputs = (
+        Input("images", "image", "Aligned sums or imported micrographs."),
+        Input("movies", "movie", "Movies of the images: spectra of these are averaged instead.", required=False),
+    )
     outputs = ("ctf_estimation",)
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
@@ -64,23 +82,34 @@ class FindCtf(Action):
         settings_of(parameters)
         threads = min(STATED_THREADS, os.cpu_count() or 1)
         memory, disk, seconds = 0, 0, 0.0
+        movies = {movie["id"]: movie for movie in inputs.get("movies", [])}
         for image in inputs["images"]:
+            movie = movies.get(image.get("parent_movie") or 0)
+            shape, pixel_size_A = (image["n_y"] or 0, image["n_x"] or 0), image["pixel_size_A"] or 1.0
+            if movie is not None:
+                shape, pixel_size_A = frame_shape(movie), frame_pixel(movie)
             one = plan_estimate(
-                (image["n_y"] or 0, image["n_x"] or 0),
-                image["pixel_size_A"] or 1.0,
+                shape,
+                pixel_size_A,
                 parameters.box_size,
                 finest_pixel_of(parameters),
                 threads,
                 search_phase=parameters.additional_phase_shift,
+                find_tilt=parameters.find_tilt,
             )
+            groups = 1
+            if movie is not None:  # frame, its copies, references
+                groups = -(-movie["n_frames"] // parameters.frames_to_average)
+                memory = max(memory, one.memory_bytes + 24 * shape[0] * shape[1])
             memory, disk = max(memory, one.memory_bytes), disk + one.disk_bytes
-            seconds += one.cpu_seconds
+            seconds += one.cpu_seconds * groups
         return Estimate(memory_bytes=memory, disk_bytes=disk, core_seconds=seconds, tasks=len(inputs["images"]))
 
     def run(self, context: JobContext) -> None:
         """Fit every micrograph that has no result yet."""
         images = context.inputs["images"]
-        work = partial(find_one, parameters=context.parameters.model_dump())
+        movies = {movie["id"]: movie for movie in context.inputs.get("movies", [])}
+        work = partial(find_one, parameters=context.parameters.model_dump(), movies=movies)
         one_by_one(context, images, work, kind="ctf_estimation", phase="fitting CTFs", warnings_about=warnings_about)
 
 
@@ -132,8 +161,18 @@ def warnings_about(image: dict[str, Any], values: dict[str, Any]) -> list[str]:
     return said
 
 
-def find_one(image: dict[str, Any], task: Task, parameters: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Fit one micrograph on a worker and write its files into the job's results."""
+def find_one(
+    image: dict[str, Any], task: Task, parameters: dict[str, Any], movies: dict[int, dict[str, Any]] | None = None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Fit one micrograph on a worker and write its files into the job's results.
+
+    Parameters
+    ----------
+    image, task, parameters
+        The micrograph's record, where to work, the action's parameters.
+    movies
+        Movies by number; an image whose movie is among them is fitted to the movie's frames, in groups.
+    """
     from verglas.formats.images import read_image
     from verglas.stages.ctf_estimation import estimate_ctf
     from verglas.stages.ctf_estimation.results import result_values, write_estimate
@@ -144,11 +183,54 @@ def find_one(image: dict[str, Any], task: Task, parameters: dict[str, Any]) -> t
     for column, option in (("pixel_size_A", "--pixel-size"), ("voltage_kV", "--voltage"), ("cs_mm", "--cs")):
         if image.get(column) is None:
             raise InputError(f"{image['name']}: its {column} is not known. Import it again with {option}.")
-    array, _ = read_image(task.project / image["path"])
+    movie = (movies or {}).get(image.get("parent_movie") or 0)
+    if movies and movie is None:
+        raise InputError(f"{image['name']}: its movie is not among those chosen; choose it too, or fit to images.")
+    if movie is not None and magnification_of(movie) is not None:
+        raise InputError(
+            f"{image['name']}: its movie's magnification is anisotropic, seen as astigmatism in its frames. Fit to the "
+            "aligned sum, where it is corrected."
+        )
+    power: Any
+    if movie is None:
+        (power, _), pixel_size_A = read_image(task.project / image["path"]), image["pixel_size_A"]
+    else:
+        power, pixel_size_A = movie_groups(movie, task, checked.frames_to_average), frame_pixel(movie)
     found = estimate_ctf(
-        array, image["pixel_size_A"], voltage_kV=image["voltage_kV"], spherical_aberration_mm=image["cs_mm"],
+        power, pixel_size_A, voltage_kV=image["voltage_kV"], spherical_aberration_mm=image["cs_mm"],
         amplitude_contrast=checked.amplitude_contrast, box=checked.box_size,
         finest_pixel_A=finest_pixel_of(checked), settings=settings_of(checked), threads=task.threads,
+        largest_tilt_deg=checked.max_tilt_deg if checked.find_tilt else None,
+        thickness_finest_A=checked.thickness_max_resolution_A if checked.find_thickness else None,
     )  # fmt: skip
     files = write_estimate(found, task.results, f"image_{image['id']}", title=image["name"], source=image["path"])
-    return {role: str(path) for role, path in files.items()}, result_values(found)
+    values = result_values(found) | {"fitted_to": "image" if movie is None else "movie"}
+    return {role: str(path) for role, path in files.items()}, values
+
+
+def movie_groups(movie: dict[str, Any], task: Task, count: int) -> Iterator[NDArray[Any]]:
+    """Yield sums of consecutive frames of a movie, without dark and gain, defects and outliers at the mean."""
+    import numpy as np
+
+    from verglas.formats.movies import open_movie
+    from verglas.stages.ctf_estimation import frame_groups
+
+    gain, dark = references_of(movie, task.project, None)
+
+    def frames() -> Iterator[NDArray[Any]]:
+        with open_movie(
+            task.project / movie["path"], eer_frames_per_image=movie.get("eer_frames_per_image"),
+            eer_super_resolution=super_resolution(movie),
+        ) as source:  # fmt: skip
+            for raw in source.frames():
+                task.check()
+                frame = raw.astype(np.float32)
+                if dark is not None:
+                    frame -= dark
+                if gain is not None:
+                    frame *= gain
+                works = np.isfinite(frame) if gain is None else np.isfinite(frame) & (gain != 0)
+                mean, sd = float(frame[works].mean()), float(frame[works].std())
+                yield np.where(works & (abs(frame - mean) <= OUTLIER_SIGMAS * sd), frame, np.float32(mean))
+
+    return frame_groups(frames(), count)

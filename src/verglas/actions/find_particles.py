@@ -14,10 +14,13 @@ from verglas.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
     from verglas.stages.picking import PickingSettings, TemplateImages
+    from verglas.stages.picking.pick import Picks
 
 STRANGE_PART = 0.6
 ROTATIONS_OF_A_MAP = 600
@@ -34,7 +37,7 @@ class FindParticles(Action):
         """What a user may set; radii and threshold are worth a look at a few micrographs."""
 
         picker: Literal["disc", "ring", "log", "templates"] = field(
-            "disc", help="disc; ring (a hollow sphere); log (without CTF); templates (images or a map)."
+            "disc", help="disc; ring (a hollow sphere); log (without CTF); templates (images, class averages or a map)."
         )
         radius_A: float = field(80.0, help="Characteristic radius of the particle.", unit="A", gt=0)
         inner_radius_A: float = field(0.0, help="Radius of its cavity, for the ring.", unit="A", ge=0)
@@ -46,6 +49,9 @@ class FindParticles(Action):
         template_images: str | None = field(None, help="Stack of 2D images for templates, protein white.")
         template_pixel_size_A: float | None = field(
             None, help="Pixel size of those images; none: as their file says.", unit="A", gt=0
+        )
+        template_class_numbers: str | None = field(
+            None, help="Classes whose averages are used, such as 1,4,7; none: all that hold particles."
         )
         rotation_step_deg: float = field(15.0, help="Step of views and rotations.", unit="degrees", gt=0, le=90)
         template_symmetry: str = field("C1", help="Symmetry of the template map.")
@@ -72,6 +78,10 @@ class FindParticles(Action):
             None, help="Most unexplained background of a pick.", unit="standard deviations of the noise", gt=0,
             expert=True,
         )  # fmt: skip
+        score_factor: float | None = field(
+            2.0, help="Highest score of a pick: dark blobs of dirt and ice have more; none: any.",
+            unit="medians of all picks", gt=0, expert=True,
+        )  # fmt: skip
         max_score: float | None = field(
             None, help="Highest score of a pick.", unit="standard deviations of the noise", gt=0, expert=True
         )
@@ -79,6 +89,12 @@ class FindParticles(Action):
     inputs = (
         Input("images", "image", "Micrographs with a CTF."),
         Input("template_map", "volume", "A map whose projections are the templates.", required=False),
+        Input(
+            "template_classes",
+            "classification",
+            "A 2D classification whose averages are the templates.",
+            required=False,
+        ),
     )
     outputs = ("particle_positions",)
 
@@ -88,11 +104,14 @@ class FindParticles(Action):
         from verglas.stages.picking.budget import plan_picking
 
         settings_of(parameters)
-        check_templates(parameters, inputs.get("template_map", []))
+        given = check_templates(parameters, inputs)
         templates = 1
         if parameters.picker == "templates":
             turns = 360.0 / parameters.rotation_step_deg
-            templates = round(turns * (turns * turns / math.pi if inputs.get("template_map") else 10))
+            views = 10.0
+            if given is not None:
+                views = given["classes"] if given["kind"] == "classification" else turns * turns / math.pi
+            templates = round(turns * views)
         memory, disk, seconds = 0, 0, 0.0
         for image in inputs["images"]:
             one = plan_picking(
@@ -106,8 +125,8 @@ class FindParticles(Action):
     def run(self, context: JobContext) -> None:
         """Pick in every micrograph that has no result yet."""
         images = context.inputs["images"]
-        maps = context.inputs.get("template_map", [])
-        work = partial(pick_one, parameters=context.parameters.model_dump(), template_map=maps[0] if maps else None)
+        template = check_templates(context.parameters, context.inputs)
+        work = partial(pick_one, parameters=context.parameters.model_dump(), template=template)
         one_by_one(context, images, work, kind="particle_positions", phase="picking", warnings_about=warnings_about)
 
 
@@ -145,31 +164,73 @@ def settings_of(parameters: Any) -> PickingSettings:
         threshold=parameters.threshold, highest_resolution_A=parameters.highest_resolution_A,
         background_boxes=parameters.background_boxes, background_factor=parameters.background_factor,
         max_background=parameters.max_background,
-        max_score=parameters.max_score, areas=areas,
+        score_factor=parameters.score_factor, max_score=parameters.max_score, areas=areas,
     )  # fmt: skip
 
 
-def check_templates(parameters: Any, maps: list[dict[str, Any]]) -> None:
-    """Refuse templates that are missing, that are two things at once, or that would not be used."""
-    given = len(maps) + (parameters.template_images is not None)
+def check_templates(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, Any] | None:
+    """Return the record of the map or classification that gives the templates, None where a file or nothing does.
+
+    Raises
+    ------
+    InputError
+        Templates are missing, are two things at once, or would not be used.
+    """
+    records = [*inputs.get("template_map", []), *inputs.get("template_classes", [])]
+    given = len(records) + (parameters.template_images is not None)
     if parameters.picker == "templates" and given != 1:
-        raise InputError("the template picker takes either --template-images or one --template-map.")
+        raise InputError(
+            "the template picker takes either --template-images, one --template-map or one --template-classes."
+        )
     if parameters.picker != "templates" and given:
         raise InputError("templates were given, but another picker was chosen: add --picker templates.")
+    return records[0] if records else None
+
+
+def class_averages(classification: dict[str, Any], numbers: str | None, project: Path) -> tuple[NDArray[Any], float]:
+    """Return the averages of chosen classes of a 2D classification, protein white, and their pixel size.
+
+    Raises
+    ------
+    InputError
+        A class is not there, or none holds particles.
+    """
+    from verglas.formats import read_stack
+
+    name = classification["name"]
+    images, file_pixel_A = read_stack(project / classification["path"])
+    chosen = [number for number, image in enumerate(images, 1) if image.std() > 0]
+    if numbers is not None:
+        words = [word.strip() for word in numbers.split(",")]
+        wrong = [word for word in words if not word.isdigit() or int(word) not in chosen]
+        if wrong:
+            raise InputError(
+                f"{name}: {wrong[0]!r} is no class of it that holds particles; write numbers such as 1,4,7."
+            )
+        chosen = [int(word) for word in words]
+    if not chosen:
+        raise InputError(f"{name}: none of its classes holds particles.")
+    return images[[number - 1 for number in chosen]], classification.get("pixel_size_A") or file_pixel_A
 
 
 def templates_of(
-    parameters: Any, template_map: dict[str, Any] | None, project: Path, threads: int
+    parameters: Any, template: dict[str, Any] | None, project: Path, threads: int
 ) -> Callable[[float], TemplateImages]:
-    """Return what makes the templates at a pixel size."""
+    """Return what makes the templates at a pixel size, from the record of a map or a classification, or from a file."""
     from verglas.formats import read_stack, read_volume
     from verglas.stages.picking import map_projections, template_images
 
-    if template_map is not None:
-        volume, file_pixel_A = read_volume(project / template_map["path"])
-        size_A = template_map.get("pixel_size_A") or file_pixel_A
+    if template is not None and template["kind"] == "classification":
+        averages, averages_A = class_averages(template, parameters.template_class_numbers, project)
+        return lambda pixel_size_A: template_images(
+            averages, averages_A, pixel_size_A, rotation_step_deg=parameters.rotation_step_deg,
+            diameter_A=2 * parameters.max_radius_A,
+        )  # fmt: skip
+    if template is not None:
+        volume, file_pixel_A = read_volume(project / template["path"])
+        size_A = template.get("pixel_size_A") or file_pixel_A
         if not size_A:
-            raise InputError(f"{template_map['name']}: its pixel size is not known. Import it with --pixel-size.")
+            raise InputError(f"{template['name']}: its pixel size is not known. Import it with --pixel-size.")
         return lambda pixel_size_A: map_projections(
             volume, size_A, pixel_size_A, step_deg=parameters.rotation_step_deg,
             symmetry=parameters.template_symmetry, threads=threads,
@@ -184,18 +245,36 @@ def templates_of(
     )  # fmt: skip
 
 
-def pick_one(
-    image: dict[str, Any], task: Task, parameters: dict[str, Any], template_map: dict[str, Any] | None = None
-) -> tuple[dict[str, str], dict[str, Any]]:
-    """Pick in one micrograph on a worker and write the files into the job's results."""
+def picks_in(
+    image: dict[str, Any], checked: Any, template: dict[str, Any] | None, project: Path, *, threads: int,
+    progress: Callable[[], None] | None = None,
+) -> Picks:  # fmt: skip
+    """Pick in one micrograph.
+
+    Parameters
+    ----------
+    image
+        Its record.
+    checked
+        Parameters of `FindParticles`.
+    template
+        Record of the map or classification that gives the templates.
+    project
+        The project folder.
+    threads
+        Threads.
+    progress
+        Called now and then; may raise to stop.
+
+    Raises
+    ------
+    InputError
+        The micrograph has no pixel size or CTF, or templates are missing.
+    """
     from verglas.formats.images import read_image
     from verglas.microscopy import Optics
     from verglas.stages.picking import pick_particles
-    from verglas.stages.picking.results import result_values, write_picks
 
-    if task.device != "cpu":
-        raise InputError("Find Particles runs on CPUs; start it with the device cpu.")
-    checked = FindParticles.Parameters.model_validate(parameters)
     if not image.get("pixel_size_A"):
         raise InputError(f"{image['name']}: its pixel size is not known. Import it again with --pixel-size.")
     optics = defocus = None
@@ -209,12 +288,48 @@ def pick_one(
         )  # fmt: skip
     make = None
     if checked.picker == "templates":
-        make = templates_of(checked, template_map, task.project, task.threads)
-    micrograph, _ = read_image(task.project / image["path"])
-    found = pick_particles(
+        make = templates_of(checked, template, project, threads)
+    micrograph, _ = read_image(project / image["path"])
+    return pick_particles(
         micrograph, image["pixel_size_A"], optics, defocus, settings=settings_of(checked), make_templates=make,
-        protein_is_white=bool(image.get("protein_is_white")), threads=task.threads, progress=task.check,
+        protein_is_white=bool(image.get("protein_is_white")), threads=threads, progress=progress,
     )  # fmt: skip
+
+
+def pick_one(
+    image: dict[str, Any], task: Task, parameters: dict[str, Any], template: dict[str, Any] | None = None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Pick in one micrograph on a worker and write the files into the job's results."""
+    from verglas.stages.picking.results import result_values, write_picks
+
+    if task.device != "cpu":
+        raise InputError("Find Particles runs on CPUs; start it with the device cpu.")
+    checked = FindParticles.Parameters.model_validate(parameters)
+    found = picks_in(image, checked, template, task.project, threads=task.threads, progress=task.check)
     files = write_picks(found, task.results, f"image_{image['id']}", title=image["name"], picture=checked.save_picture)
     values = result_values(found) | {"file_bytes": files["positions"].stat().st_size}
     return {role: str(path) for role, path in files.items()}, values
+
+
+def preview_picks(
+    image: dict[str, Any], parameters: dict[str, Any], template: dict[str, Any] | None, project: Path
+) -> dict[str, Any]:
+    """Return what would be picked in one micrograph, as plain JSON; nothing is written.
+
+    Returns
+    -------
+    dict
+        ``x_A``, ``y_A``, ``score`` of the picks, all ``candidates``' scores, ``avoided_part`` and ``radius_A``.
+    """
+    from verglas.stages.picking.results import result_values
+
+    checked = FindParticles.check_parameters(parameters)
+    check_templates(checked, {"template_map": [] if template is None else [template]})
+    found = picks_in(image, checked, template, project, threads=1)
+    picks, values = found.candidates[found.chosen], result_values(found)
+    return {
+        "count": len(picks), "x_A": picks["x_A"].astype(float).tolist(), "y_A": picks["y_A"].astype(float).tolist(),
+        "score": picks["peak_height"].astype(float).tolist(),
+        "candidates": found.candidates["peak_height"].astype(float).tolist(),
+        **{name: values[name] for name in ("avoided_part", "radius_A", "median_score")},
+    }  # fmt: skip

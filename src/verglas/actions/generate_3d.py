@@ -1,7 +1,8 @@
-"""Generate 3D: maps from the particles of refinement packages at the poses that their tables hold."""
+"""Generate 3D: maps from the particles of refinement packages, at their own poses or those of refinements."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,8 +11,10 @@ from verglas.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     import numpy as np
+    from numpy.typing import NDArray
 
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
@@ -29,7 +32,7 @@ SIDES = {"none": 0, "correct": 1, "other-hand": -1}
 
 
 class Generate3D(Action):
-    """A map, its half maps and their correlation from each package."""
+    """A map, its half maps and their correlation from each package, or each class of a refinement."""
 
     name = "generate-3d"
     title = "Generate 3D"
@@ -42,9 +45,13 @@ class Generate3D(Action):
         mask_radius_A: float | None = field(
             None, help="Halves are compared within this radius; none: 0.6 of the largest dimension.", unit="A", gt=0
         )
+        inner_radius_A: float = field(0.0, help="Halves are not compared within this radius.", unit="A", ge=0)
         score_weight_A2: float = field(
             2.0, help="B-factor by which a particle counts less for each point its score is below the mean.",
             unit="A^2", ge=0,
+        )  # fmt: skip
+        adjust_scores: bool = field(
+            True, help="Take out of the scores what depends on defocus, before they are used."
         )  # fmt: skip
         score_threshold: float = field(
             0.0, help="0: all particles; up to 1: the best-scoring part; above: the least score.", ge=0
@@ -54,22 +61,30 @@ class Generate3D(Action):
         )
         oversampling: int = field(2, help="How many times finer the transform is sampled.", ge=1, le=4, expert=True)
 
-    inputs = (Input("packages", "package", "Refinement packages."),)
+    inputs = (
+        Input("packages", "package", "Refinement packages, taken as they are unless refinements are given."),
+        Input("refinements", "refinement", "Refinements, whose poses are used: every class.", required=False),
+        Input("mask", "volume", "Mask, 0 to 1, within which halves are compared.", required=False),
+    )
     outputs = ("reconstruction",)
+    two_profiles = True
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
-        """Say what the sums and maps will take, from the packages' records alone."""
+        """Say what the sums and maps will take, from the records alone."""
         from verglas.engine.reconstruction import memory_needed
         from verglas.execution.resources import Estimate
         from verglas.geometry import point_group
 
-        packages = inputs["packages"]
-        if not packages:
-            raise InputError("there are no refinement packages; run create-package or import particles.")
+        masks = inputs.get("mask") or []
+        if len(masks) > 1:
+            raise InputError("give one mask at most.")
         memory, disk, seconds, tasks = 0, 0, 0.0, 0
-        for package in packages:
-            point_group(symmetry_of(parameters, package))
-            box, count, chunks = package["box_px"], package["count"], -(-package["count"] // CHUNK)
+        for source in sources_of(parameters, inputs):
+            point_group(source.symmetry)
+            box, count = source.package["box_px"], source.package["count"]
+            if masks and (masks[0]["n_x"], masks[0]["n_y"], masks[0]["n_z"]) != (box, box, box):
+                raise InputError(f"{masks[0]['name']} is no mask for {source.package['name']}, whose box is {box} px.")
+            chunks = -(-count // CHUNK)
             needed = memory_needed(box, parameters.oversampling)
             memory = max(memory, 2 * needed)
             disk += 12 * box**3 + chunks * needed
@@ -78,78 +93,146 @@ class Generate3D(Action):
         return Estimate(memory_bytes=INTERPRETER_BYTES + memory, disk_bytes=disk, core_seconds=seconds, tasks=tasks)
 
     def run(self, context: JobContext) -> None:
-        """Sum each package's particles in chunks, then make its maps."""
-        packages = context.inputs["packages"]
-        for package in context.pending(packages, key=lambda package: str(package["id"])):
-            reconstruct_package(context, package)
+        """Sum each source's particles in chunks, then make its maps."""
+        sources = sources_of(context.parameters, context.inputs)
+        for source in context.pending(sources, key=lambda source: source.key):
+            reconstruct_source(context, source)
 
 
-def symmetry_of(parameters: Any, package: dict[str, Any]) -> str:
-    """Return the point group that a package is reconstructed with."""
-    return str(parameters.symmetry or package["symmetry"] or "C1")
+@dataclass(frozen=True)
+class Source:
+    """What one map is made from: a package at the poses of its own table, or of one class of a refinement."""
+
+    key: str
+    name: str
+    package: dict[str, Any]
+    particles_path: str
+    symmetry: str
 
 
-def reconstruct_package(context: JobContext, package: dict[str, Any]) -> None:
-    """Make the volume of one package."""
+def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list[Source]:
+    """Return what maps are made from.
+
+    Raises
+    ------
+    InputError
+        There are no packages, or a refinement's package is not among them.
+    """
+    packages, refinements = inputs["packages"], inputs.get("refinements") or []
+    if not packages:
+        raise InputError("there are no refinement packages; run create-package or import particles.")
+    if not refinements:
+        return [
+            Source(
+                f"package_{one['id']}_1", f"Generated from Package #{one['id']} - Class #1", one,
+                one["particles_path"], str(parameters.symmetry or one["symmetry"] or "C1"),
+            )
+            for one in packages
+        ]  # fmt: skip
+    by_number = {one["id"]: one for one in packages}
+    found = []
+    for refinement in refinements:
+        package = by_number.get(refinement["package"])
+        if package is None:
+            raise InputError(
+                f"{refinement['name']} belongs to package {refinement['package']}, which was not chosen: leave out "
+                "--packages or name it there."
+            )
+        symmetry = str(parameters.symmetry or refinement["symmetry"] or package["symmetry"] or "C1")
+        found += [
+            Source(
+                f"{refinement['id']}_{number}", f"Generated from #{refinement['id']} - Class #{number}", package,
+                detail["particles_path"], symmetry,
+            )
+            for number, detail in enumerate(refinement["details"], start=1)
+        ]  # fmt: skip
+    return found
+
+
+def reconstruct_source(context: JobContext, source: Source) -> None:
+    """Make the volume of one source."""
+    import numpy as np
+
+    from verglas.engine.angular_distribution import all_views
+    from verglas.engine.reconstruct_particles import particle_weights
     from verglas.engine.reconstruction import Reconstruction
+    from verglas.geometry import point_group
     from verglas.project.result_kinds.reconstruction import volume_stem
-    from verglas.signal import sphere_mask
     from verglas.stages.reconstruction import result_values, write_reconstruction
 
-    parameters, number = context.parameters, package["id"]
-    symmetry = symmetry_of(parameters, package)
+    parameters, package = context.parameters, source.package
     sums = context.chunk_sums(
-        f"package-{number}", partial(sum_chunk, package=package, parameters=parameters.model_dump()),
-        range(package["count"]), chunk_size=CHUNK, phase=f"{package['name']}: adding particles",
+        f"sums-{source.key}", partial(sum_chunk, source=asdict(source), parameters=parameters.model_dump()),
+        range(package["count"]), chunk_size=CHUNK, phase=f"{source.name}: adding particles",
     )  # fmt: skip
     context.check()
     box, pixel_size_A = package["box_px"], package["pixel_size_A"]
-    work = Reconstruction(box, pixel_size_A, symmetry, oversampling=parameters.oversampling, threads=context.threads)
+    work = Reconstruction(
+        box, pixel_size_A, source.symmetry, oversampling=parameters.oversampling, threads=context.threads
+    )
     work.add(sums)
-    radius_A = parameters.mask_radius_A or MASK_PART * (package["largest_dimension_A"] or 0.0)
-    mask = None
-    if 0.0 < radius_A < 0.5 * box * pixel_size_A:
-        mask = sphere_mask((box,) * 3, radius_A, pixel_size_A, edge_A=EDGE_PIXELS * pixel_size_A)
-    found = work.finish(mask=mask, molecular_mass_kDa=package["mass_kDa"])
+    found = work.finish(mask=mask_of(context, package), molecular_mass_kDa=package["mass_kDa"])
     if found.resolution is None:
-        context.message(f"{package['name']}: all particles are in one half, so nothing says its resolution.", "warning")
-    files = write_reconstruction(found, context.results, volume_stem(context.job.number, str(number)), pixel_size_A)
+        context.message(f"{source.name}: all particles are in one half, so nothing says its resolution.", "warning")
+    table = table_of(context.project, source, parameters)
+    weights = np.tile(particle_weights(table)[:, None], (1, point_group(source.symmetry).order)).ravel()
+    seen = all_views(table["rot_deg"], table["tilt_deg"], source.symmetry), weights
+    stem = volume_stem(context.job.number, source.key)
+    files = write_reconstruction(found, context.results, stem, pixel_size_A, views_seen=seen)
     values = result_values(found, pixel_size_A)
     values |= {
-        "name": f"Generated from #{number} - Class #1", "package": number, "symmetry": symmetry,
+        "name": source.name, "package": package["id"], "symmetry": source.symmetry,
+        "mass_kDa": package["mass_kDa"], "largest_dimension_A": package["largest_dimension_A"],
         "file_bytes": files["map"].stat().st_size,
     }  # fmt: skip
-    context.result(str(number), "reconstruction", files, values)
+    context.result(source.key, "reconstruction", files, values)
+
+
+def mask_of(context: JobContext, package: dict[str, Any]) -> NDArray[np.float32] | None:
+    """Return the mask that was given, or a sphere where the particle's size is known."""
+    from verglas.engine.half_maps import read_mask, spherical_shell_mask
+
+    parameters, box, pixel_size_A = context.parameters, package["box_px"], package["pixel_size_A"]
+    if context.inputs.get("mask"):
+        mask: NDArray[np.float32] = read_mask(context.project / context.inputs["mask"][0]["path"], (box,) * 3)
+        return mask
+    radius_A = parameters.mask_radius_A or MASK_PART * (package["largest_dimension_A"] or 0.0)
+    if not 0.0 < radius_A < 0.5 * box * pixel_size_A:
+        return None
+    sphere: NDArray[np.float32] = spherical_shell_mask(
+        box, radius_A, pixel_size_A, inner_radius_A=parameters.inner_radius_A, edge_A=EDGE_PIXELS * pixel_size_A
+    )
+    return sphere
 
 
 def sum_chunk(
-    chunk: Sequence[int], task: Task, package: dict[str, Any], parameters: dict[str, Any]
+    chunk: Sequence[int], task: Task, source: dict[str, Any], parameters: dict[str, Any]
 ) -> dict[str, np.ndarray]:
-    """Return the sums of some particles of a package, on a worker."""
+    """Return the sums of some particles of a source, on a worker."""
     import numpy as np
 
     from verglas.engine.reconstruct_particles import reconstruct_particles
 
-    if task.device != "cpu":
-        raise InputError("Generate 3D runs on CPUs; start it with the device cpu.")
-    checked = Generate3D.Parameters.model_validate(parameters)
-    table = table_of(task, package, checked.score_threshold)
+    checked, one = Generate3D.Parameters.model_validate(parameters), Source(**source)
     work = reconstruct_particles(
-        table, task.project, symmetry_of(checked, package), oversampling=checked.oversampling, threads=task.threads,
-        score_b_factor_A2=checked.score_weight_A2, ewald_sphere=SIDES[checked.ewald_sphere],
-        rows=np.arange(chunk[0], chunk[-1] + 1), progress=lambda _done, _total: task.check(),
+        table_of(task.project, one, checked), task.project, one.symmetry, oversampling=checked.oversampling,
+        threads=task.threads, device=task.device, score_b_factor_A2=checked.score_weight_A2,
+        ewald_sphere=SIDES[checked.ewald_sphere], rows=np.arange(chunk[0], chunk[-1] + 1),
+        progress=lambda _done, _total: task.check(),
     )  # fmt: skip
     return work.arrays()
 
 
-def table_of(task: Task, package: dict[str, Any], score_threshold: float) -> ParticleTable:
-    """Return a package's particles, those with lower scores than asked for not active."""
-    from verglas.engine.reconstruct_particles import best_scores
+def table_of(project: Path, source: Source, parameters: Any) -> ParticleTable:
+    """Return a source's particles, those with lower scores than asked for not active."""
+    from verglas.engine.reconstruct_particles import adjusted_scores, best_scores
     from verglas.formats import ParticleTable
 
-    table = ParticleTable.load(task.project / package["particles_path"])
-    if len(table) != package["count"]:
-        raise InputError(f"{package['name']}: its table has {len(table)} particles, not {package['count']}.")
+    table = ParticleTable.load(project / source.particles_path)
+    if len(table) != source.package["count"]:
+        raise InputError(f"{source.name}: its table has {len(table)} particles, not {source.package['count']}.")
     table = table.copy()
-    table["active"] = table["active"] * best_scores(table, score_threshold)
+    if parameters.adjust_scores:
+        table["score"] = adjusted_scores(table)
+    table["active"] = table["active"] * best_scores(table, parameters.score_threshold)
     return table

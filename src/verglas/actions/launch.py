@@ -35,7 +35,9 @@ class Prepared:
     plan: Plan
     profile: RunProfile
     seed: int
+    reconstruction_profile: RunProfile | None = None
     clone_of: int | None = None
+    origin: str | None = None
 
     def start(self) -> tuple[JobFolder, subprocess.Popen[bytes]]:
         """Claim a number, write the request and start the controller, detached.
@@ -58,12 +60,14 @@ class Prepared:
                 seed=self.seed,
                 resources=self.plan.resources,
                 profile=self.profile,
+                reconstruction_profile=self.reconstruction_profile,
                 estimate=self.plan.estimate,
                 versions=versions(),
                 created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
                 user=getpass.getuser(),
                 host=platform.node(),
                 clone_of=self.clone_of,
+                origin=self.origin,
             )
         )
         return job, start_detached(job)
@@ -81,7 +85,9 @@ def prepare(
     threads: int | None = None,
     workers: int | None = None,
     profile: str = DEFAULT_PROFILE,
+    reconstruction_profile: str | None = None,
     clone_of: int | None = None,
+    origin: str | None = None,
 ) -> Prepared:
     """Check all that can be checked before a job starts, and say what it will take.
 
@@ -99,6 +105,10 @@ def prepare(
         Key of all random numbers.
     device, threads, workers, profile
         What to run on; threads and workers are chosen from cores and memory unless given.
+    reconstruction_profile
+        What adds up parts of maps, where that should be another one.
+    clone_of, origin
+        Number of the job that this one repeats; program that starts it by itself.
 
     Raises
     ------
@@ -108,6 +118,9 @@ def prepare(
         Memory, disk or device do not suffice.
     """
     chosen = find_profile(profile)
+    if reconstruction_profile and not action.two_profiles:
+        raise InputError(f"{action.title} adds up no maps; it takes one run profile.")
+    adder = find_profile(reconstruction_profile) if reconstruction_profile else None
     checked = action.check_parameters(parameters)
     for declared in action.inputs:
         if declared.required and not inputs.get(declared.name):
@@ -116,15 +129,20 @@ def prepare(
     if unknown:
         raise InputError(f"{action.title} does not take {', '.join(sorted(unknown))}.")
     estimate = action().estimate(checked, inputs)
+    if adder is not None and not adder.is_local:
+        plan_elsewhere(estimate, adder, project_folder)  # does it have the memory?
     if chosen.is_local:
+        workers = workers or (chosen.workers if chosen.gpus else None)
         check_device(device)
         planned = plan(estimate, this_machine(), project_folder, threads=threads, workers=workers)
     else:
         planned = plan_elsewhere(estimate, chosen, project_folder, threads=threads, workers=workers)
-    resources = planned.resources.model_copy(update={"device": device, "profile": profile})
+    names = {"device": device, "profile": profile, "reconstruction_profile": reconstruction_profile}
+    resources = planned.resources.model_copy(update=names)
     return Prepared(
-        action, checked, inputs, project_folder, project, Plan(resources, planned.estimate), chosen, seed, clone_of
-    )
+        action, checked, inputs, project_folder, project, Plan(resources, planned.estimate), chosen, seed, adder,
+        clone_of, origin,
+    )  # fmt: skip
 
 
 def versions() -> dict[str, str]:

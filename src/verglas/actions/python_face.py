@@ -37,6 +37,7 @@ def project_run(
     threads: int | None = None,
     workers: int | None = None,
     profile: str = DEFAULT_PROFILE,
+    reconstruction_profile: str | None = None,
     **values: Any,
 ) -> Run:
     """Run an action on assets of a project, wait for it, and take its results in.
@@ -47,7 +48,7 @@ def project_run(
         Open for writing.
     action
         Its name, ``align-movies``.
-    seed, device, threads, workers, profile
+    seed, device, threads, workers, profile, reconstruction_profile
         As the command's options.
     **values
         Inputs (a group's name, or numbers) and parameters by their names; defaults for the rest.
@@ -66,6 +67,7 @@ def project_run(
         declared, {name: value for name, value in values.items() if name not in names}, inputs,
         project_folder=project.folder, project=ProjectReference(name=project.name, id=project.id),
         seed=seed, device=device, threads=threads, workers=workers, profile=profile,
+        reconstruction_profile=reconstruction_profile,
     )  # fmt: skip
     job, process = prepared.start()
     process.wait()

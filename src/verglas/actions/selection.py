@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from verglas.errors import InputError
+from verglas.project.assets import PARENTS
 
 if TYPE_CHECKING:
     from verglas.actions.declaration import Action
@@ -15,7 +18,7 @@ Choice = str | Iterable[int] | None
 
 
 def select_inputs(project: Project, action: type[Action], choices: dict[str, Choice]) -> Assets:
-    """Return the records of the chosen assets by input; of an input that is not required, none unless chosen.
+    """Return the records of the chosen assets by input; where none are chosen, all or none as the input declares.
 
     Raises
     ------
@@ -26,10 +29,36 @@ def select_inputs(project: Project, action: type[Action], choices: dict[str, Cho
     for declared in action.inputs:
         choice = choices.get(declared.name)
         if choice is None:
-            found[declared.name] = project.assets(declared.kind) if declared.required else []
+            found[declared.name] = project.assets(declared.kind) if declared.takes_all else []
         elif isinstance(choice, str) and not choice.replace(",", "").isdigit():
             found[declared.name] = project.assets(declared.kind, group=choice)
         else:
             numbers = choice.split(",") if isinstance(choice, str) else choice
             found[declared.name] = [project.asset(declared.kind, int(number)) for number in numbers]
-    return found
+        if declared.with_parents:
+            found[declared.name] = [_with_parents(project, record) for record in found[declared.name]]
+    return action.fill_in(project, found)
+
+
+def _with_parents(project: Project, record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with that of what it was made from, and so on."""
+    kind, column = PARENTS.get(record["kind"], (None, ""))
+    if kind is None or record[column] is None:
+        return record
+    return {**record, "parent": _with_parents(project, project.asset(kind, record[column]))}
+
+
+def only(name: str, records: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one record of an input that takes one.
+
+    Raises
+    ------
+    InputError
+        There are several, or none.
+    """
+    if not records:
+        raise InputError(f"there is no {name}; name one with --{name}.")
+    if len(records) > 1:
+        numbers = ", ".join(f"{one['id']} ({one['name']})" for one in records)
+        raise InputError(f"this works on one {name}; choose one of {numbers} with --{name}.")
+    return records[0]

@@ -44,7 +44,7 @@ def command_of(action: type[Action]) -> click.Command:
     options: list[click.Parameter] = []
     headings: dict[str, str] = {}
     for declared in action.inputs:
-        default = "all" if declared.required else "none"
+        default = "all" if declared.takes_all else "none"
         options.append(
             click.Option(
                 [f"--{declared.name.replace('_', '-')}", f"input_{declared.name}"],
@@ -55,6 +55,12 @@ def command_of(action: type[Action]) -> click.Command:
     for name in action.Parameters.model_fields:
         options.append(_option(action, name))
         headings[f"parameter_{name}"] = "Expert parameters" if is_expert(action, name) else "Parameters"
+    if action.two_profiles:
+        options.append(
+            click.Option(
+                ["--reconstruction-profile"], help="Run profile that adds up parts of maps [default: --profile]."
+            )
+        )
 
     def run(**values: Any) -> None:
         _run(action, values)
@@ -162,6 +168,7 @@ def _run(action: type[Action], values: dict[str, Any]) -> None:
         action, {name: value for name, value in given.items() if value is not None}, inputs,
         project_folder=place, project=reference, seed=values["seed"], device=values["device"],
         threads=values["threads"], workers=values["workers"], profile=values["profile"],
+        reconstruction_profile=values.get("reconstruction_profile"),
     )  # fmt: skip
     if not as_json:
         sys.stderr.write(f"{action.title}: {prepared.plan.words}\n")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from verglas.execution.plain_json import as_plain
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,22 +78,9 @@ def open_project(folder: Path | None, *, write: bool = False, take_in: bool = Tr
         project.close()
 
 
-def _plain(value: Any) -> Any:
-    """Return ``value`` as strict JSON: paths become text, NaN and infinities null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [_plain(item) for item in value]
-    if isinstance(value, Path):
-        return str(value)
-    return value
-
-
 def print_json(content: dict[str, Any]) -> None:
     """Print one JSON object on standard output."""
-    sys.stdout.write(json.dumps(_plain(content), ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(as_plain(content), ensure_ascii=False) + "\n")
 
 
 def console() -> Console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,24 +21,53 @@ if TYPE_CHECKING:
 @click.option("--sort", help="Figure to sort by.")
 @click.option("--descending", is_flag=True, help="Largest first.")
 @click.option("--figures", help="Further figures to show, with commas.")
-@click.option("--accept", metavar="NAME", help="Make a group of what fulfils the conditions.")
-@click.option("--reject", metavar="NAME", help="Make a group of the rest.")
+@click.option("--save-filter", metavar="NAME", help="Save conditions and sorting under a name.")
+@click.option("--filter", "filter_name", metavar="NAME", help="Use a saved filter; further conditions hold too.")
+@click.option("--filters", "list_filters", is_flag=True, help="List the saved filters.")
+@click.option("--forget-filter", metavar="NAME", help="Forget a saved filter.")
+@click.option("--keep", metavar="ID,...|FILE", help="Assets to choose whatever their figures are.")
+@click.option("--drop", metavar="ID,...|FILE", help="Assets to leave whatever their figures are.")
+@click.option("--accept", metavar="NAME", help="Make (or bring up to date) a group of what is chosen.")
+@click.option("--reject", metavar="NAME", help="Make (or bring up to date) a group of the rest.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the distributions into this PNG.")
 @project_option
 @json_option
 def curate(
     kind: str, group: str, where: tuple[str, ...], sort: str | None, descending: bool, figures: str | None,
-    accept: str | None, reject: str | None, plot: Path | None, project_folder: Path | None, as_json: bool,
+    accept: str | None, reject: str | None, plot: Path | None, save_filter: str | None, filter_name: str | None,
+    list_filters: bool, forget_filter: str | None, keep: str | None, drop: str | None, project_folder: Path | None,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Choose assets by any of their figures, and keep the choice as groups."""
     from verglas.errors import InputError
-    from verglas.project.curation import Condition, choose, figures_of
+    from verglas.project.curation import Condition, choose, figures_of, keep_as_group, listed
 
-    conditions = [Condition.parse(text) for text in where]
-    asset_kind = KINDS[kind]
-    with open_project(project_folder, write=bool(accept or reject)) as project:
+    asset_kind, texts = KINDS[kind], list(where)
+    writes = bool(accept or reject or save_filter or forget_filter)
+    with open_project(project_folder, write=writes) as project:
+        saved = project.filters(asset_kind)
+        if list_filters:
+            show_filters(saved, as_json)
+            return
+        if forget_filter:
+            project.edit({"edit": "filter.remove", "kind": asset_kind, "name": forget_filter})
+            return
+        if filter_name is not None:
+            if filter_name not in saved:
+                raise InputError(f"there is no filter {filter_name!r}; saved are: {', '.join(saved) or 'none'}.")
+            texts = [*saved[filter_name]["conditions"], *texts]
+            sort, descending = sort or saved[filter_name]["sort"], descending or saved[filter_name]["descending"]
+        conditions = [Condition.parse(text) for text in texts]
         known = figures_of(project, asset_kind, group)
         taken, left = choose(known, conditions, sort, descending=descending)
+        kept = listed(project, asset_kind, keep) if keep else set()
+        dropped = listed(project, asset_kind, drop) if drop else set()
+        if kept & dropped:
+            raise InputError(f"{asset_kind} {min(kept & dropped)} is named in both --keep and --drop: name it once.")
+        taken, left = (
+            [one for one in taken if one[0]["id"] not in dropped] + [one for one in left if one[0]["id"] in kept],
+            [one for one in left if one[0]["id"] not in kept] + [one for one in taken if one[0]["id"] in dropped],
+        )
         names = list(dict.fromkeys([*(c.name for c in conditions), *([sort] if sort else [])]))
         names += [name for name in (figures or "").split(",") if name and name not in names]
         for name in names:
@@ -46,8 +75,10 @@ def curate(
                 raise InputError(f"no figure is called {name!r}; there are {', '.join(known[0][1])}.")
         for title, part in ((accept, taken), (reject, left)):
             if title:
-                members = [asset["id"] for asset, _ in part]
-                project.edit({"edit": "group.add", "kind": asset_kind, "name": title, "members": members})
+                keep_as_group(project, asset_kind, title, [asset["id"] for asset, _ in part])
+        if save_filter:
+            request = {"edit": "filter.save", "kind": asset_kind, "name": save_filter, "conditions": texts}
+            project.edit(request | {"sort": sort, "descending": descending})
     if plot is not None:
         if not names:
             raise InputError("there is nothing to draw: name figures by --figures, --where or --sort.")
@@ -62,6 +93,17 @@ def curate(
     console().print(made)
     if not names and known:
         console().print(f"Figures: {', '.join(known[0][1])}")
+
+
+def show_filters(saved: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """List saved filters."""
+    if as_json:
+        print_json({"filters": saved})
+        return
+    made = table("filter", "conditions", "sorted by")
+    for name, one in saved.items():
+        made.add_row(name, "; ".join(one["conditions"]), (one["sort"] or "") + (" (down)" if one["descending"] else ""))
+    console().print(made)
 
 
 def draw(path: Path, names: list[str], known: list[Figures], conditions: list[Condition]) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from verglas.stages.simulation import MoviesResult, MovieTruth
 
 MARK = ".verglas-demo"
+SYMMETRIES = {"apoferritin": "O", "beta-galactosidase": "D2"}
+"""Of the shipped models, which lie in the standard setting."""
 
 
 def clear(folder: Path) -> None:
@@ -135,8 +137,11 @@ def demo(
 ) -> None:  # fmt: skip
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
+    from verglas.cli.demo_classes import classes_section, classify_and_select
     from verglas.cli.demo_ctf import ctf_section
+    from verglas.cli.demo_map import true_poses_section
     from verglas.cli.demo_picking import package_section, picking_options, picking_section
+    from verglas.cli.demo_refined import MASS_KDA, find_map, refined_sections
     from verglas.cli.demo_report import Section, write_report
     from verglas.execution.resources import this_machine
     from verglas.project import Project
@@ -184,9 +189,23 @@ def demo(
         say("cutting them into a stack")
         run = project_run(
             project, "create-package", threads=1, workers=cores, seed=seed,
-            largest_dimension_A=2 * options["max_radius_A"],
+            largest_dimension_A=2 * options["max_radius_A"], symmetry=SYMMETRIES.get(model, "C1"),
+            molecular_weight_kDa=MASS_KDA.get(model),
         )  # fmt: skip
         cut, found = package_section(run, project)
+        figures |= found
+        say("classifying them and selecting classes")
+        classify_and_select(project, cores, seed)
+        classed, found = classes_section(project, made, parameters)
+        figures |= found
+        say("finding a map from nothing, refining and sharpening it")
+        symmetry = SYMMETRIES.get(model, "C1")
+        find_map(project, symmetry, cores, seed)
+        worked = time.perf_counter()
+        say("reconstructing at true poses, for comparison")
+        refined, found = refined_sections(made, parameters, symmetry, project, cores)
+        figures |= found
+        posed, found = true_poses_section(made, parameters, symmetry, project, cores)
         figures |= found
     finished = time.perf_counter()
 
@@ -194,6 +213,7 @@ def demo(
         **figures,
         "minutes": round((finished - started) / 60, 2),
         "minutes_simulating": round((simulated - started) / 60, 2),
+        "minutes_processing": round((worked - simulated) / 60, 2),
         "movies": movies,
         "size_px": size,
         "frames": frames,
@@ -208,14 +228,19 @@ def demo(
         [
             ("minutes in all", f"{figures['minutes']:.1f}"),
             ("of which simulating", f"{figures['minutes_simulating']:.1f}"),
+            ("of which from movies to the sharpened map", f"{figures['minutes_processing']:.1f}"),
             ("commit", figures["commit"] or "not from a repository"),
         ],
     )
-    write_report(output, "verglas demo", [overview, aligned, fitted, picked, cut], figures)
+    write_report(output, "verglas demo", [overview, aligned, fitted, picked, cut, classed, *refined, posed], figures)
     if as_json:
         print_json({**figures, "report": str(output / "report.html")})
     else:
         say(f"rms error of the shifts: {figures['shift_rms_A']:.3f} A")
         say(f"median error of the defocus: {figures['defocus_error_A']:.0f} A")
+        say(f"map: {figures['resolution_A']} A (FSC 0.5 with the truth), poses {figures['angular_error_deg']} deg off")
+        say(f"map at true poses: {figures['resolution_at_true_poses_A']} A (FSC 0.5 with the truth)")
         say(f"picking: precision {figures['precision']:.3f}, recall {figures['recall']:.3f}")
+        say(f"classes: {figures['classes_selected']} of {figures['classes']} selected, {figures['particles_selected']} "
+            f"particles")  # fmt: skip
         say(f"report: {output / 'report.html'}")

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.formats.atomic_write import write_whole
+from verglas.formats.html_report import Section, page
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; }
-h1 { font-weight: 600; } h2 { margin-top: 2.5rem; font-weight: 600; border-bottom: 1px solid #d5dde5; }
-table { border-collapse: collapse; } td, th { padding: .2rem .9rem .2rem 0; text-align: left; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; } img { max-width: 100%; } figcaption { color: #5a6877; font-size: .9rem; }
-@media (prefers-color-scheme: dark) { body { background: #11161b; color: #dde5ec; } img { background: #fff; } }
-"""
-
-
-@dataclass
-class Section:
-    """A chapter of the report: words, rows of (name, figure) and pictures as (PNG bytes, caption)."""
-
-    title: str
-    text: str = ""
-    rows: list[tuple[str, str]] = field(default_factory=list)
-    pictures: list[tuple[bytes, str]] = field(default_factory=list)
+__all__ = ["Section", "image_row", "png", "shift_curves", "write_report"]
 
 
 def png(figure: Figure) -> bytes:
@@ -105,27 +86,7 @@ def shift_curves(
 
 def write_report(folder: Path, title: str, sections: Sequence[Section], figures: dict[str, Any]) -> None:
     """Write ``report.html`` and ``report.json``, each whole or not at all."""
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style><h1>{html.escape(title)}</h1>",
-    ]
-    for section in sections:
-        parts.append(f"<h2>{html.escape(section.title)}</h2>")
-        if section.text:
-            parts.append(f"<p>{html.escape(section.text)}</p>")
-        if section.rows:
-            rows = "".join(
-                f"<tr><td>{html.escape(name)}</td><td class=number>{html.escape(value)}</td></tr>"
-                for name, value in section.rows
-            )
-            parts.append(f"<table>{rows}</table>")
-        for picture, caption in section.pictures:
-            data = base64.b64encode(picture).decode("ascii")
-            parts.append(
-                f'<figure><img alt="{html.escape(caption)}" src="data:image/png;base64,{data}">'
-                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
-            )
     with write_whole(folder / "report.html") as temporary:
-        temporary.write_text("\n".join(parts), encoding="utf-8")
+        temporary.write_text(page(title, sections), encoding="utf-8")
     with write_whole(folder / "report.json") as temporary:
         temporary.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import Any
 
 from verglas.cli.common import open_project, print_json
 from verglas.errors import VerglasError
 from verglas.execution.controller import exit_status
 from verglas.execution.events import Event, FailureEvent, MessageEvent, ProgressEvent, ResultEvent
+from verglas.execution.job_control import summary_of
 from verglas.execution.job_folder import JobFolder
 from verglas.execution.resources import duration
 
@@ -76,34 +76,6 @@ def report(job: JobFolder, *, as_json: bool) -> int:
     for problem in taken["problems"]:
         sys.stderr.write(f"{problem}\n")
     return status
-
-
-def summary_of(job: JobFolder) -> dict[str, Any]:
-    """Return all about a job as plain JSON."""
-    request, state, progress = job.request(), job.state(), job.progress()
-    return {
-        "job": job.number,
-        "action": request.action,
-        "title": request.title,
-        "state": state.name,
-        "message": state.message,
-        "created": request.created,
-        "user": request.user,
-        "host": request.host,
-        "folder": str(job.path),
-        "parameters": request.parameters,
-        "inputs": {name: [record.get("id") for record in records] for name, records in request.inputs.items()},
-        "seed": request.seed,
-        "resources": request.resources.model_dump(),
-        "estimate": request.estimate.model_dump() if request.estimate else None,
-        "versions": request.versions,
-        "clone_of": request.clone_of,
-        "cpu_seconds": state.cpu_seconds,
-        "peak_memory_bytes": state.peak_memory_bytes,
-        "progress": progress.model_dump(include={"done", "total", "phase", "seconds_left"}) if progress else None,
-        "results": [result.model_dump(exclude={"event"}) for result in job.results().values()],
-        "failures": [failure.model_dump(exclude={"event"}) for failure in job.failures().values()],
-    }
 
 
 class _Quiet:

@@ -141,11 +141,8 @@ def coordinates(files: tuple[str, ...], project_folder: Path | None, as_json: bo
 @json_option
 def particles(file: Path, project_folder: Path | None, as_json: bool, **fields: Any) -> None:
     """Import a stack with its star, par, cistem or cs FILE as a refinement package."""
-    from verglas.geometry import point_group
-    from verglas.project.import_particles import ParticleFields, import_particles
-    from verglas.stages.extraction import assign_half_sets
+    from verglas.actions.import_package import import_package
+    from verglas.project.import_particles import ParticleFields
 
-    point_group(fields["symmetry"])
     with open_project(project_folder, write=True) as project:
-        report = import_particles(project, file, ParticleFields(**fields), half_sets=assign_half_sets)
-        report_import(report, as_json)
+        report_import(import_package(project, file, ParticleFields(**fields)), as_json)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from verglas.cli.common import console, json_option, open_project, print_json, project_option, table
-from verglas.errors import InputError, JobError
+from verglas.errors import InputError
 
 if TYPE_CHECKING:
     from verglas.execution.job_folder import JobFolder
@@ -72,7 +72,7 @@ def jobs(context: click.Context, project_folder: Path | None, as_json: bool) -> 
 @json_option
 def show(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Show all about a job."""
-    from verglas.cli.following import summary_of
+    from verglas.execution.job_control import summary_of
     from verglas.execution.resources import duration, gigabytes
 
     summary = summary_of(_find(project_folder, number))
@@ -128,20 +128,10 @@ def log(number: int, follow_it: bool, project_folder: Path | None, as_json: bool
 @json_option
 def cancel(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Cancel a job for good; what it has finished stays."""
-    from verglas.execution.events import StateEvent
-    from verglas.execution.job_folder import EventLog
+    from verglas.execution import job_control
 
     job = _find(project_folder, number)
-    _refuse_finished(job)
-    if job.controller_lives():
-        job.ask("cancel")
-        _answer(job, "is asked to cancel", as_json)
-        return
-    job.claim_control()
-    writer = EventLog(job)
-    writer.append(StateEvent(state="cancelled", failures=len(job.failures()), message="The job was cancelled."))
-    writer.close()
-    _answer(job, "is cancelled", as_json)
+    _answer(job, job_control.cancel(job), as_json)
 
 
 @jobs.command()
@@ -150,11 +140,34 @@ def cancel(number: int, project_folder: Path | None, as_json: bool) -> None:
 @json_option
 def pause(number: int, project_folder: Path | None, as_json: bool) -> None:
     """Pause a job after the items in hand; `resume` goes on."""
+    from verglas.execution import job_control
+
     job = _find(project_folder, number)
-    if not job.controller_lives():
-        raise JobError(f"Job {number} is not running, it is {job.state().name}: there is nothing to pause.")
-    job.ask("pause")
-    _answer(job, "is asked to pause", as_json)
+    _answer(job, job_control.pause(job), as_json)
+
+
+@jobs.command("take-current")
+@job_argument
+@project_option
+@json_option
+def take_current(number: int, project_folder: Path | None, as_json: bool) -> None:
+    """Have a search in rounds end with the maps that it has now."""
+    from verglas.execution import job_control
+
+    job = _find(project_folder, number)
+    _answer(job, job_control.take(job, "take-current"), as_json)
+
+
+@jobs.command("take-last-start")
+@job_argument
+@project_option
+@json_option
+def take_last_start(number: int, project_folder: Path | None, as_json: bool) -> None:
+    """Have a search in rounds end with the maps of its best start, as they were before the finish."""
+    from verglas.execution import job_control
+
+    job = _find(project_folder, number)
+    _answer(job, job_control.take(job, "take-last-start"), as_json)
 
 
 @jobs.command()
@@ -165,15 +178,10 @@ def pause(number: int, project_folder: Path | None, as_json: bool) -> None:
 def resume(number: int, detach: bool, project_folder: Path | None, as_json: bool) -> None:
     """Go on with a job that was paused, interrupted, cancelled or failed; items set aside are tried again."""
     from verglas.cli.following import follow, report
-    from verglas.execution.controller import start_detached
+    from verglas.execution import job_control
 
     job = _find(project_folder, number)
-    state = job.state()
-    if state.name == "done" and not state.failures:
-        raise JobError(f"Job {number} is done; `verglas jobs clone {number}` does it anew.")
-    if job.controller_lives():
-        raise JobError(f"Job {number} is run by {_runner(job)}; `verglas jobs log {number} -f` follows it.")
-    _run(job, start_detached(job), detach, as_json, follow, report)
+    _run(job, job_control.resume(job), detach, as_json, follow, report)
 
 
 @jobs.command()
@@ -203,7 +211,8 @@ def clone(number: int, changes: tuple[str, ...], detach: bool, project_folder: P
     prepared = prepare(
         load_entry(request.entry), parameters, request.inputs, project_folder=old.project_folder,
         project=request.project, seed=request.seed, device=resources.device, threads=resources.threads,
-        workers=resources.workers, profile=resources.profile, clone_of=number,
+        workers=resources.workers, profile=resources.profile,
+        reconstruction_profile=resources.reconstruction_profile, clone_of=number,
     )  # fmt: skip
     job, process = prepared.start()
     _run(job, process, detach, as_json, follow, report)
@@ -261,18 +270,6 @@ def _run(
         return
     follow(job, process, quiet=as_json)
     sys.exit(report(job, as_json=as_json))
-
-
-def _runner(job: JobFolder) -> str:
-    """Return who runs a job, for people."""
-    record = job.controller()
-    return f"process {record.process} on {record.host}" if record is not None else "nobody"
-
-
-def _refuse_finished(job: JobFolder) -> None:
-    state = job.state()
-    if state.is_finished:
-        raise JobError(f"Job {job.number} is {state.name} already.")
 
 
 def _answer(job: JobFolder, words: str, as_json: bool) -> None:

@@ -34,8 +34,8 @@ def picks() -> None:
 @json_option
 def edit(image: int, project_folder: Path | None, as_json: bool, **places: Any) -> None:
     """Add picks to an IMAGE and remove others."""
-    from verglas.actions.pick_edits import edit_picks
     from verglas.errors import InputError
+    from verglas.project.pick_edits import edit_picks
 
     if not places["add"] and not places["remove"]:
         raise InputError("say which places to --add or to --remove.")
@@ -50,7 +50,7 @@ def edit(image: int, project_folder: Path | None, as_json: bool, **places: Any) 
 @json_option
 def threshold(score: float, images: str | None, project_folder: Path | None, as_json: bool) -> None:
     """Keep candidates with at least this SCORE as picks, without a new run."""
-    from verglas.actions.pick_edits import edit_picks
+    from verglas.project.pick_edits import edit_picks
 
     with open_project(project_folder, write=True) as project:
         if images is not None and images.replace(",", "").isdigit():
@@ -63,12 +63,42 @@ def threshold(score: float, images: str | None, project_folder: Path | None, as_
 
 
 @picks.command()
+@click.argument("selection")
+@click.option("--drop-unclassified", is_flag=True, help="Drop picks too that no classified particle belongs to.")
+@click.option("--distance", "distance_A", default=20.0, show_default=True, type=click.FloatRange(0, min_open=True),
+              help="How far from a pick its particle may lie, A.")  # fmt: skip
+@project_option
+@json_option
+def learn(
+    selection: str, drop_unclassified: bool, distance_A: float, project_folder: Path | None, as_json: bool
+) -> None:
+    """Drop picks whose particles are not in the 2D classes of SELECTION; undo takes it back, image by image."""
+    from verglas.project.pick_learning import learn_picks
+
+    with open_project(project_folder, write=True) as project:
+        key = int(selection) if selection.isdigit() else selection
+        found = learn_picks(project, key, keep_unclassified=not drop_unclassified, distance_A=distance_A)
+    if as_json:
+        print_json(found)
+        return
+    console().print(
+        f"{found['kept']} picks are in the selected classes, {found['dropped']} in others, {found['unclassified']} in "
+        f"none; {len(found['images'])} images changed."
+    )
+    if found["threshold"] is not None:
+        console().print(
+            f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right); use it with "
+            "verglas picks threshold, or pick again with --picker templates --template-classes."
+        )
+
+
+@picks.command()
 @image_argument
 @project_option
 @json_option
 def undo(image: int, project_folder: Path | None, as_json: bool) -> None:
     """Take back the last change of an IMAGE's picks."""
-    from verglas.actions.pick_edits import undo_picks
+    from verglas.project.pick_edits import undo_picks
 
     with open_project(project_folder, write=True) as project:
         _say({image: undo_picks(project, image)}, as_json)
@@ -80,7 +110,7 @@ def undo(image: int, project_folder: Path | None, as_json: bool) -> None:
 @json_option
 def redo(image: int, project_folder: Path | None, as_json: bool) -> None:
     """Make the last change of an IMAGE's picks again that was taken back."""
-    from verglas.actions.pick_edits import redo_picks
+    from verglas.project.pick_edits import redo_picks
 
     with open_project(project_folder, write=True) as project:
         _say({image: redo_picks(project, image)}, as_json)

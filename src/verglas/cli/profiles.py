@@ -68,7 +68,8 @@ def show(name: str | None, as_json: bool) -> None:
         say(f"{profile.name}: controller by `{profile.manager_command}`", markup=False)
         for one in profile.commands:
             say(
-                f"{one.workers} worker(s) of {one.threads} thread(s) by {one.copies} x `{one.command}`, "
+                f"{one.workers} worker(s) of {one.threads} thread(s){f' and {one.gpus} GPU(s)' if one.gpus else ''} "
+                f"by {one.copies} x `{one.command}`, "
                 f"{one.delay_ms} ms apart",
                 markup=False,
             )
@@ -99,12 +100,12 @@ def test(
     for answer in answers:
         console().print(
             f"process {answer.process} on {answer.host}: {answer.threads} thread(s), answered after "
-            f"{answer.ready_seconds:.2f} s"
+            f"{answer.ready_seconds:.2f} s" + (f", GPU {answer.gpus}" if answer.gpus else "")
         )
         if abs(answer.clock_seconds) > CLOCK_SECONDS:
             console().print(
-                f"  its clock is {answer.clock_seconds:+.0f} s off the shared folder's; heartbeats may mislead: "
-                "have the machines' clocks set by NTP"
+                f"  clocks: its clock is {answer.clock_seconds:+.0f} s off the shared folder's. Jobs run all the same, "
+                "but times in logs mislead: have the machines' clocks set by NTP"
             )
     found = len({(answer.host, answer.process) for answer in answers})
     console().print(f"{profile.name}: {found} of {count} worker(s) answered.")
@@ -132,6 +133,7 @@ def templates(as_json: bool) -> None:
 @click.option("--command", "commands", multiple=True, help="Starts a worker; contains $command. May be repeated.")
 @click.option("--copies", type=click.IntRange(1), default=2, show_default=True, help="Copies of each command.")
 @click.option("--threads", type=click.IntRange(1), help="Threads a worker [template's, or 1].")
+@click.option("--gpus", type=click.IntRange(0), help="GPUs a worker [template's, or 0].")
 @click.option("--delay", type=click.IntRange(0), help="Milliseconds between two copies [template's, or 10].")
 @click.option("--total-workers", type=click.IntRange(1), help="Workers that all copies make together.")
 @click.option("--address", "addresses", multiple=True, help="Address of the controller's machine. May be repeated.")
@@ -141,8 +143,8 @@ def templates(as_json: bool) -> None:
 @click.option("--replace", is_flag=True, help="Replace the profile of that name.")
 def add(
     name: str, template: str | None, values: tuple[str, ...], manager_command: str | None, commands: tuple[str, ...],
-    copies: int, threads: int | None, delay: int | None, total_workers: int | None, addresses: tuple[str, ...],
-    interface: str, ports: str | None, memory: float | None, replace: bool,
+    copies: int, threads: int | None, gpus: int | None, delay: int | None, total_workers: int | None,
+    addresses: tuple[str, ...], interface: str, ports: str | None, memory: float | None, replace: bool,
 ) -> None:  # fmt: skip
     """Make the run profile NAME."""
     from pydantic import ValidationError
@@ -159,6 +161,7 @@ def add(
         manager_command, commands = manager_command or manager, commands or (command,)
         delay = chosen.delay_ms if delay is None else delay
         threads = threads or int(given.get("threads", "1"))
+        gpus = int(given.get("gpus", "0")) if gpus is None else gpus
         memory = memory or (float(given["GB"]) if "GB" in given else None)
     try:
         profile = RunProfile(
@@ -166,7 +169,7 @@ def add(
             commands=tuple(
                 RunCommand(
                     command=one, copies=copies, threads=threads or 1, delay_ms=10 if delay is None else delay,
-                    total_workers=total_workers,
+                    total_workers=total_workers, gpus=gpus or 0,
                 )
                 for one in commands or (PLAIN,)
             ),

@@ -13,7 +13,8 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 KINDS = {
     "movies": "movie", "images": "image", "micrographs": "image", "positions": "positions",
     "volumes": "volume", "models": "model", "packages": "package",
-    "classifications": "classification",
+    "classifications": "classification", "refinements": "refinement",
+    "selections": "selection",
 }  # fmt: skip
 COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
     "movie": (
@@ -36,6 +37,12 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("package", "package"), ("round", "round"), ("of", "rounds"), ("classes", "classes"),
         ("particles", "particles_used"), ("to (A)", "limit_A"),
     ),
+    "refinement": (
+        ("package", "package"), ("method", "method"), ("round", "round"), ("classes", "classes"),
+        ("symmetry", "symmetry"), ("particles", "particles_used"), ("to (A)", "limit_A"),
+        ("resolution (A)", "resolution_A"),
+    ),
+    "selection": (("classification", "classification"), ("classes", "members"), ("note", "note")),
 }  # fmt: skip
 kind_argument = click.argument("kind", type=click.Choice(list(KINDS)))
 

@@ -6,13 +6,30 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "background": ("background_noise", "background_radius_A"),
     "class_sums": ("Assignments", "ClassAverages", "ClassSums"),
-    "image_search": ("ImagePosterior", "ImageSearchSettings", "ImageTemplates", "search_images"),
+    "defocus_search": ("search_defocus",),
+    "devices": ("to_device",),
+    "image_search": (
+        "Drawing",
+        "ImagePosterior",
+        "ImageSample",
+        "ImageSearchSettings",
+        "ImageTemplates",
+        "draw_images",
+        "refine_draws",
+        "search_images",
+    ),
     "images": ("Band", "ParticleImages", "band", "normalise", "prepare_images"),
+    "likelihood": ("log_likelihoods",),
     "map_alignment": ("MapAlignment", "SymmetryAlignment", "align_maps", "align_symmetry", "transform_map"),
     "noise": ("noise_ratio", "reweigh"),
+    "particle_stack": ("ParticleStack",),
+    "posterior_spread": ("PoseSpread", "pose_spread"),
+    "reference_masks": ("MaskSettings", "apply_reference_mask", "reference_mask"),
     "refinement": ("RefinedPoses", "RefinementSettings", "refine_poses"),
-    "search": ("Candidates", "Posterior", "SearchSettings", "Templates", "coarse_search", "search_poses"),
+    "grid_search": ("Candidates", "DrawnPoses", "SearchSettings", "Templates", "coarse_search", "draw_poses"),
+    "search": ("Posterior", "search_poses"),
     "reference": ("Reference", "prepare_image_reference", "prepare_reference", "project"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}

@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from verglas.engine.threads import kernel_threads
 from verglas.errors import InputError
 from verglas.geometry import point_group
+from verglas.kernels.arrays import kernel_for, to_numpy
+from verglas.microscopy.optics import PLAIN
 from verglas.signal import apply_mask, smooth_size, sphere_mask
 
 CORE_VOXELS = 32
 """Points nearer to the origin than this are summed in float64: their voxels get a share of almost every particle."""
+CORE_MARGIN = 4
+"""The grid of the core is wider by so many voxels: room for points that uneven magnification takes outwards."""
+LARGEST_STRETCH = (CORE_VOXELS + CORE_MARGIN) / CORE_VOXELS
 PLANES_AT_ONCE = 8
 SMALLEST_BOX = 16
 EDGE_PIXELS = 3.0
@@ -153,6 +158,8 @@ class FourierSums:
     ----------
     slices
         The sampling.
+    xp
+        Array library: NumPy, or CuPy for sums on a GPU.
 
     Attributes
     ----------
@@ -160,39 +167,88 @@ class FourierSums:
         Triples of the whole sphere, without the points of the core.
     core : float64 array
         Triples of the points near the origin.
+    is_symmetric : bool
+        Nothing was added since they were symmetrised.
     """
 
-    def __init__(self, slices: Slices) -> None:
-        self.slices = slices
+    def __init__(self, slices: Slices, xp: Any = np) -> None:
+        self.slices, self.xp = slices, xp
         self.sphere = sphere(slices.radius)
-        self.core_sphere = sphere(min(CORE_VOXELS, slices.radius))
+        self.core_sphere = sphere(min(CORE_VOXELS + CORE_MARGIN, slices.radius))
         # Three more, because the voxel after the last of a row is read, never kept.
-        self.volume = np.zeros(3 * self.sphere.voxels + 3, np.float32)
-        self.core = np.zeros(3 * self.core_sphere.voxels + 3, np.float64)
+        self.volume = xp.zeros(3 * self.sphere.voxels + 3, xp.float32)
+        self.core = xp.zeros(3 * self.core_sphere.voxels + 3, xp.float64)
+        self.is_symmetric = False
 
     def insert(
-        self, values: NDArray[np.float32], rotations: NDArray[np.float32], threads: int, bend: float = 0.0
-    ) -> None:
+        self, values: NDArray[np.float32], rotations: NDArray[np.float32], threads: int, bend: float = 0.0,
+        magnification: Any = PLAIN,
+    ) -> None:  # fmt: skip
         """Add weighted points, shape (n, points, 3), at rotations of shape (n, copies, 3, 3).
 
-        The slices lie at height ``bend (kx^2 + ky^2)``, frequencies in steps of 1 / box.
-        """
-        from verglas.kernels.insertion import insert_points
+        Points lie where the magnification takes their nominal frequencies, at height ``bend k^2``, frequencies in steps
+        of 1 / box.
 
-        scale = self.slices.scale
+        Raises
+        ------
+        InputError
+            If the magnification makes images larger by more than an eighth.
+        """
+        stretch = np.asarray(magnification, np.float32)
+        if np.linalg.norm(stretch, 2) > LARGEST_STRETCH:
+            raise InputError(
+                f"a magnification of {np.linalg.norm(stretch, 2):.3f} is more than {LARGEST_STRETCH:.3f}: correct the "
+                "pixel size of its optics group first."
+            )
+        self.is_symmetric = False
+        scale, insert_points = self.slices.scale, kernel_for(self.xp, "insertion", "insert_points")
+        if self.xp is not np:
+            stretch, turned = self.xp.asarray(stretch), self.xp.asarray(rotations)
+            for lines, volume, layout in (
+                (self.slices.lines, self.volume, self.sphere), (self.slices.core_lines, self.core, self.core_sphere),
+            ):  # fmt: skip
+                longest = int((lines[:, 2] - lines[:, 1]).max(initial=0))
+                if longest:
+                    insert_points(
+                        values, turned, self.xp.asarray(lines), scale, bend, stretch, volume,
+                        self.xp.asarray(layout.starts), layout.centre, longest,
+                    )  # fmt: skip
+            return
         with kernel_threads(threads):
             insert_points(
-                values, rotations, self.slices.lines, scale, bend, self.volume, self.sphere.starts, self.sphere.centre,
-                self.sphere.slabs(threads),
+                values, rotations, self.slices.lines, scale, bend, stretch, self.volume, self.sphere.starts,
+                self.sphere.centre, self.sphere.slabs(threads),
             )  # fmt: skip
             insert_points(
-                values, rotations, self.slices.core_lines, scale, bend, self.core, self.core_sphere.starts,
+                values, rotations, self.slices.core_lines, scale, bend, stretch, self.core, self.core_sphere.starts,
                 self.core_sphere.centre, self.core_sphere.slabs(threads),
             )  # fmt: skip
 
+    def symmetrise(self, operators: NDArray[np.int64], threads: int) -> None:
+        """Replace sums in host memory by their means over a group of permutations.
 
-def shell_weights(sums: Sequence[FourierSums], operators: int, threads: int) -> NDArray[np.float64]:
-    """Return the mean over each shell of the weights of some sums, symmetrised by a number of operators."""
+        Means of sums are sums of means: more may be added afterwards, and all be symmetrised again.
+        """
+        from verglas.kernels.symmetry_of_sums import symmetrise_sums
+
+        if len(operators) > 1 and not self.is_symmetric:
+            with kernel_threads(threads):
+                for volume, layout in ((self.volume, self.sphere), (self.core, self.core_sphere)):
+                    symmetrise_sums(volume, layout.starts, layout.centre, operators)
+        self.is_symmetric = True
+
+    def on_host(self) -> FourierSums:
+        """Return the sums in host memory: these, or a copy of those on a GPU."""
+        if self.xp is np:
+            return self
+        copy = object.__new__(FourierSums)
+        copy.slices, copy.xp, copy.sphere, copy.core_sphere = self.slices, np, self.sphere, self.core_sphere
+        copy.volume, copy.core, copy.is_symmetric = to_numpy(self.volume), to_numpy(self.core), False
+        return copy
+
+
+def shell_weights(sums: Sequence[FourierSums], threads: int) -> NDArray[np.float64]:
+    """Return the mean over each shell of the weights of some sums."""
     from verglas.kernels.insertion import weight_per_shell
 
     slices = sums[0].slices
@@ -206,21 +262,17 @@ def shell_weights(sums: Sequence[FourierSums], operators: int, threads: int) -> 
                 totals[0] += found[0]
                 if volume is one.volume:
                     totals[1] = found[1]
-    means: NDArray[np.float64] = operators * totals[0] / np.maximum(totals[1], 1.0)
+    means: NDArray[np.float64] = totals[0] / np.maximum(totals[1], 1.0)
     return means
 
 
-def make_map(
-    sums: Sequence[FourierSums], operators: NDArray[np.int64], added: NDArray[np.float64], threads: int
-) -> NDArray[np.float32]:
+def make_map(sums: Sequence[FourierSums], added: NDArray[np.float64], threads: int) -> NDArray[np.float32]:
     """Return the map of (added up) sums: value / (weight + added), back in real space, corrected for the gridding.
 
     Parameters
     ----------
     sums
         One or both halves.
-    operators
-        Permutations to symmetrise by.
     added
         For each shell; below zero: leave the shell empty. Shape (box // 2 + 1,).
     threads
@@ -250,7 +302,7 @@ def make_map(
         with kernel_threads(threads):
             read_planes(
                 volumes, first.sphere.starts, first.sphere.centre, cores, first.core_sphere.starts,
-                first.core_sphere.centre, operators, x, 1.0 / slices.scale, added, planes,
+                first.core_sphere.centre, x, 1.0 / slices.scale, added, planes,
             )  # fmt: skip
         along_z = scipy.fft.ifft(planes, axis=1, workers=threads, overwrite_x=True)[:, kept]
         along_y = scipy.fft.ifft(along_z, axis=2, workers=threads, overwrite_x=True)[:, :, kept]

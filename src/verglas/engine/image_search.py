@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from verglas.engine.images import Band, ParticleImages
 from verglas.engine.polar_grid import PolarGrid, angular_orders, hexagonal_shifts, polar_grid, quarter_turn, to_polar
-from verglas.engine.polar_images import polar_samples, ring_power, shift_penalty, shift_ramps
+from verglas.engine.polar_images import polar_matrices, polar_samples, ring_power, shift_penalty, shift_ramps
 from verglas.engine.reference import Reference
 from verglas.engine.refinement import RefinementSettings, refine_poses
 from verglas.engine.threads import Workspace, single_blas_thread
@@ -61,6 +61,48 @@ class ImageSearchSettings:
     steps: int = 8
     fit_scale: bool = True
     tile_bytes: int = 8_000_000
+
+
+@dataclass(frozen=True)
+class ImageSample:
+    """Poses drawn from the posterior of each image over references, angles and displacements.
+
+    Attributes
+    ----------
+    reference
+        Number of the reference; shape (n, draws).
+    psi
+        In-plane angle in radians; shape (n, draws).
+    displacements_A
+        Minus the origin of the particle table; shape (n, draws, 2).
+    count
+        How often each pose was drawn: 0 where an image has fewer distinct ones; shape (n, draws).
+    evidence
+        Logarithm of the probability of each reference, summed over all its poses, but for a constant of the grid;
+        shape (n, references).
+    gain
+        What the best pose of each reference adds to the log-likelihood, without its share; shape (n, references).
+    best_psi, best_displacements_A
+        That pose; shapes (n, references) and (n, references, 2).
+    """
+
+    reference: NDArray[np.int64]
+    psi: NDArray[np.float64]
+    displacements_A: NDArray[np.float64]
+    count: NDArray[np.int64]
+    evidence: NDArray[np.float64]
+    gain: NDArray[np.float64]
+    best_psi: NDArray[np.float64]
+    best_displacements_A: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How poses are drawn: how many, keyed random numbers (one an image), and the factor of the log-likelihood."""
+
+    draws: int
+    uniform: NDArray[np.float64]
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -209,18 +251,135 @@ def search_images(
     )
 
 
+def refine_draws(
+    library: ImageTemplates, images: ParticleImages, settings: ImageSearchSettings, drawn: ImageSample, *,
+    log_prior: Any = 0.0, factor: float = 1.0, threads: int = 1,
+) -> ImagePosterior:  # fmt: skip
+    """Refine the poses drawn for each image, those near one another as one, and weigh them by what is finer.
+
+    A clear image has one pose, an unclear one up to ``settings.keep``, which may be of one reference.
+
+    Parameters
+    ----------
+    library
+        Templates that were drawn from, prepared to the finest limit used.
+    images
+        Prepared particle images.
+    settings
+        As for :func:`draw_images`; they say how poses are refined.
+    drawn
+        What was drawn.
+    log_prior
+        Logarithm of each reference's share of the particles, shape () or (references,).
+    factor
+        Of the log-likelihood.
+    threads
+        Threads.
+    """
+    from verglas.kernels.polar import merge_draws
+
+    count, width = len(images), len(library)
+    prior = np.broadcast_to(np.asarray(log_prior, np.float64), (width,))
+    step = 2.0 * np.pi / (4 * (quarter_turn(library.grid)[0].shape[0] - 1))
+    leader = np.empty((count, settings.keep), np.int64)
+    share = np.empty((count, settings.keep))
+    merge_draws(
+        drawn.reference, drawn.psi, drawn.displacements_A, drawn.count, np.cos(NEAR_STEPS * step),
+        NEAR_STEPS * settings.shift_step_A, leader, share,
+    )  # fmt: skip
+    alive = leader >= 0
+    rows = np.arange(count)[:, None]
+    chosen, psi = drawn.reference[rows, leader], drawn.psi[rows, leader]
+    displacements, scale = drawn.displacements_A[rows, leader], np.ones(leader.shape)
+    coarse, fine = np.zeros(leader.shape), np.full(leader.shape, -np.inf)
+    nowhere = np.zeros((count, 2))
+    for how, gained in ((replace(settings, final_limit_A=settings.limit_A), coarse), (settings, fine)):
+        _refine(library, images, how, chosen, alive, psi, displacements, scale, gained, nowhere, threads)
+    # Draws came as often as the grid's resolution says: what is finer tells them apart further.
+    odds = np.log(np.maximum(share, 1.0)) + factor * (fine - coarse)
+    gain = np.where(alive, fine + prior[chosen], -np.inf)
+    order = np.argsort(-np.where(alive, odds, -np.inf), axis=1, kind="stable")
+    odds = np.where(alive, odds, -np.inf)[rows, order]
+    chosen, gain = chosen[rows, order], gain[rows, order]
+    weights = np.exp(odds - odds[:, :1])
+    weights /= weights.sum(axis=1, keepdims=True)
+    return ImagePosterior(chosen, psi[rows, order], displacements[rows, order], scale, gain, weights)
+
+
+NEAR_STEPS = 1.6
+"""Poses drawn so many steps of the grid from one another, in angle and displacement, are refined as one."""
+SPAN = 15.0
+"""Poses that are less probable than the best one by this factor's exponential count for nothing in a sample."""
+
+
+def draw_images(
+    references: ImageTemplates | Sequence[Reference],
+    images: ParticleImages,
+    settings: ImageSearchSettings,
+    drawing: Drawing,
+    *,
+    log_prior: Any = 0.0,
+    threads: int = 1,
+) -> ImageSample:
+    """Draw poses from the posterior of every image over all references, in-plane angles and displacements of the grid.
+
+    Sums over draws are, in the mean, sums over the whole posterior: the step of expectation of the maximum-likelihood
+    method, at the cost of a few poses an image.
+
+    Parameters
+    ----------
+    references
+        Prepared reference images, taken at their own scale, or templates.
+    images
+        Prepared particle images.
+    settings
+        How poses are searched; none is refined.
+    drawing
+        How many are drawn, and how.
+    log_prior
+        Logarithm of each reference's share of the particles, shape () or (references,).
+    threads
+        Threads.
+    """
+    library = (
+        references if isinstance(references, ImageTemplates) else ImageTemplates(references, images.band, settings)
+    )
+    shape, width = (len(images), drawing.draws), len(library)
+    prior = np.broadcast_to(np.asarray(log_prior, np.float32), (width,)).copy()
+    evidence = np.zeros((len(images), width))
+    reference, codes, count = (np.zeros(shape, np.int32) for _ in range(3))
+    sample = (prior, drawing, evidence, reference, codes, count)
+    gain, psi, moved = _grid_search(library, images, settings, np.zeros((len(images), 2)), threads, sample)
+    turn = 4 * (quarter_turn(library.grid)[0].shape[0] - 1)
+    shift, angle = np.divmod(codes, turn)
+    shifts = hexagonal_shifts(settings.shift_step_A, settings.shift_range_A)
+    return ImageSample(
+        reference.astype(np.int64), 2.0 * np.pi / turn * angle, shifts[shift], count.astype(np.int64),
+        evidence, gain,
+        psi, moved,
+    )  # fmt: skip
+
+
+Sample = tuple[
+    NDArray[np.float32], Drawing, NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]
+]
+"""Prior of references, how to draw, and what is filled: evidence, references, codes and counts."""
+
+
 def _grid_search(
     library: ImageTemplates,
     images: ParticleImages,
     options: ImageSearchSettings,
     centre: NDArray[np.float64],
     threads: int,
+    sample: Sample | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return the gain, angle and displacement from the centre of each image's best pose with each reference."""
     grid = library.grid
     part = images.band.up_to(options.limit_A)
     shifts = hexagonal_shifts(options.shift_step_A, options.shift_range_A)
-    ramps = shift_ramps(grid, shifts)
+    ramps = shift_ramps(grid, shifts, images.optics.magnification)
+    matrices = polar_matrices(grid, part, images, library.to_polar)
     norms = ring_power(images, part, grid) @ library.power
     penalty = shift_penalty(shifts, options.shift_sigma_A)
     turn = quarter_turn(grid)
@@ -232,13 +391,13 @@ def _grid_search(
 
     def chunk(first: int) -> None:
         some = slice(first, first + batch)
-        samples = polar_samples(images.select(some), part, centre[some], library.to_polar)
+        samples = polar_samples(images.select(some), part, centre[some], matrices)
         space = Workspace()
         for start in range(0, samples.shape[1], at_once):
             few = slice(first + start, min(first + start + at_once, first + samples.shape[1]))
             _products(
                 library, samples[:, start : start + at_once], ramps, norms[few], penalty, turn, options.fit_scale,
-                gains[few], codes[few], space,
+                gains[few], codes[few], space, None if sample is None else (few, sample),
             )  # fmt: skip
 
     with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
@@ -259,9 +418,10 @@ def _products(
     gains: NDArray[np.float32],
     codes: NDArray[np.int32],
     space: Workspace,
+    sample: tuple[slice, Sample] | None = None,
 ) -> None:
     """Fill gains and codes (displacement and angle) of a few images with all references."""
-    from verglas.kernels.polar import fold_images, shift_samples
+    from verglas.kernels.polar import fold_images, sample_images, shift_samples
 
     grid, count, steps = library.grid, samples.shape[1], len(ramps)
     moved = space.array("moved", (2, count, steps, samples.shape[2]))
@@ -283,6 +443,12 @@ def _products(
         sums[0], sums[1], sums[2], sums[3],
         norms, penalty, fit_scale, gains, codes,
     )  # fmt: skip
+    if sample is not None:
+        few, (prior, drawing, evidence, reference, code, count) = sample
+        sample_images(
+            sums[0], sums[1], sums[2], sums[3], norms, penalty, prior, gains, drawing.factor, SPAN / drawing.factor,
+            drawing.uniform[few], evidence[few], reference[few], code[few], count[few],
+        )  # fmt: skip
 
 
 def _refine(

@@ -145,6 +145,14 @@ class ParticleImages:
             self, data=self.data[rows], transfer=self.transfer[rows], group=self.group[rows], defocus=self.defocus[rows]
         )
 
+    def with_defocus(self, defocus: Any, threads: int = 1) -> ParticleImages:
+        """Return the same images with another defocus, shape (n, 4), and the transfer functions that follow."""
+        parameters = np.broadcast_to(np.asarray(defocus, np.float64), (len(self), 4)).copy()
+        with kernel_threads(threads):
+            transfer = ctf(self.band.kx_per_A, self.band.ky_per_A, self.optics, *parameters.T)
+        transfer *= self.whitening[self.group]
+        return replace(self, transfer=transfer, defocus=parameters)
+
 
 def normalise(images: Any, radius_A: float, pixel_size_A: float) -> NDArray[np.float32]:
     """Return images with mean 0 and variance 1 outside a circle, each by its own.
@@ -231,7 +239,9 @@ def prepare_images(
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise InputError(f"particle images must have shape (n, box, box), not {images.shape}.")
     count, box = images.shape[:2]
-    points = band(box, optics.pixel_size_A, high_A, low_A)
+    # Uneven magnification takes components outwards, and no reference goes beyond its Nyquist frequency.
+    finest_A = box * optics.pixel_size_A / ((box - 1) // 2) * max(1.0, optics.largest_magnification)
+    points = band(box, optics.pixel_size_A, max(high_A, finest_A), low_A)
     kx, ky = points.kx_per_A, points.ky_per_A
     power = np.atleast_2d(np.asarray(noise_power, np.float64))
     which = np.zeros(count, np.int64) if group is None else np.asarray(group, np.int64)

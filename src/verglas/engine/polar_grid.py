@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from verglas.engine.images import Band
 from verglas.errors import InputError
+from verglas.kernels.arrays import array_namespace
+from verglas.microscopy.optics import PLAIN
 from verglas.signal import smooth_size
 
 EXTRA_ORDERS = 4
@@ -99,18 +101,27 @@ def polar_grid(width_A: float, limit_A: float, radius_A: float, low_A: float = n
     )  # fmt: skip
 
 
-def to_polar(grid: PolarGrid, points: Band) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def nominal_k(grid: PolarGrid, magnification: Any = PLAIN) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where in images of an uneven magnification the grid's frequencies are found, in 1/A; flat."""
+    (a, b), (c, d) = np.linalg.inv(np.asarray(magnification, np.float64))
+    kx, ky = grid.k_per_A
+    return a * kx + b * ky, c * kx + d * ky
+
+
+def to_polar(
+    grid: PolarGrid, points: Band, magnification: Any = PLAIN
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the matrices that take components of a band to samples of the grid.
 
     Between its components the transform of an image that is zero outside its box is a sum of sinc functions: nothing
-    is interpolated.
+    is interpolated. The grid's samples are at true frequencies, the band's components at nominal ones.
 
     Returns
     -------
     real, imaginary : ndarrays, shape (components, samples)
         For real and for imaginary parts, float32.
     """
-    kx, ky = (k * grid.width_A for k in grid.k_per_A)
+    kx, ky = (k * grid.width_A for k in nominal_k(grid, magnification))
     direct = np.sinc(np.subtract.outer(points.column, kx)) * np.sinc(np.subtract.outer(points.row, ky))
     conjugate = np.sinc(np.add.outer(points.column, kx)) * np.sinc(np.add.outer(points.row, ky))
     return (direct + conjugate).astype(np.float32), (direct - conjugate).astype(np.float32)
@@ -132,15 +143,17 @@ def angular_orders(grid: PolarGrid, real: Any, imaginary: Any) -> NDArray[np.flo
         Real parts (0) and imaginary parts (1), float32.
     """
     rows, rings, angles = len(real), grid.radii.size, grid.angles.size
-    even, odd = grid.angular_matrices
-    out = np.empty((2, grid.orders.size, rows, rings), np.float32)
+    xp = array_namespace(real)
+    even, odd = (xp.asarray(matrix) for matrix in grid.angular_matrices)
+    out = xp.empty((2, grid.orders.size, rows, rings), xp.float32)
     for part, matrix, where in (
         (real, even, slice(0, grid.even)),
         (imaginary, odd, slice(grid.even, None)),
     ):
         values = part.reshape(rows * rings, angles) @ matrix
-        out[:, where] = np.moveaxis(values.reshape(rows, rings, 2, -1), (2, 3), (0, 1))
-    return out
+        out[:, where] = xp.moveaxis(values.reshape(rows, rings, 2, -1), (2, 3), (0, 1))
+    result: NDArray[np.float32] = out
+    return result
 
 
 def quarter_angles(grid: PolarGrid) -> NDArray[np.float64]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from verglas.engine.images import Band, ParticleImages
-from verglas.engine.polar_grid import PolarGrid
+from verglas.engine.polar_grid import PolarGrid, nominal_k, to_polar
+from verglas.kernels.arrays import array_namespace
+from verglas.microscopy.optics import PLAIN
 
 
 def shift_penalty(shifts: NDArray[np.float64], sigma_A: float) -> NDArray[np.float32]:
@@ -15,11 +19,20 @@ def shift_penalty(shifts: NDArray[np.float64], sigma_A: float) -> NDArray[np.flo
     return np.asarray(strength * (shifts**2).sum(axis=1), np.float32)
 
 
-def shift_ramps(grid: PolarGrid, shifts: NDArray[np.float64]) -> NDArray[np.float32]:
+def shift_ramps(grid: PolarGrid, shifts: NDArray[np.float64], magnification: Any = PLAIN) -> NDArray[np.float32]:
     """Return cosines and sines that move samples of a grid back by displacements; shape (shifts, 2, samples)."""
-    kx, ky = grid.k_per_A
+    kx, ky = nominal_k(grid, magnification)
     phase = 2.0 * np.pi * (shifts[:, :1] * kx + shifts[:, 1:] * ky)
     return np.stack([np.cos(phase), np.sin(phase)], axis=1).astype(np.float32)
+
+
+def polar_matrices(
+    grid: PolarGrid, part: Band, images: ParticleImages, plain: tuple[NDArray[np.float32], NDArray[np.float32]]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the matrices to the grid for these images: the plain ones, or those for their uneven magnification."""
+    if not images.optics.has_uneven_magnification:
+        return plain
+    return to_polar(grid, part, images.optics.magnification)
 
 
 def polar_samples(
@@ -30,11 +43,13 @@ def polar_samples(
 ) -> NDArray[np.float32]:
     """Return samples of images times their transfer, moved back to their centres; shape (2, n, samples)."""
     points = len(part)
+    xp = array_namespace(images.data)
     data = images.data[:, :points] * images.transfer[:, :points]
     if centre_A.any():
         phase = 2.0 * np.pi * (centre_A[:, :1] * part.kx_per_A + centre_A[:, 1:] * part.ky_per_A)
-        data *= np.exp(1j * phase).astype(np.complex64)
-    return np.stack([data.real @ matrices[0], data.imag @ matrices[1]])
+        data *= xp.asarray(np.exp(1j * phase).astype(np.complex64))
+    samples: NDArray[np.float32] = xp.stack([data.real @ matrices[0], data.imag @ matrices[1]])
+    return samples
 
 
 def ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[np.float32]:
@@ -44,5 +59,6 @@ def ring_power(images: ParticleImages, part: Band, grid: PolarGrid) -> NDArray[n
     average = np.zeros((len(part), grid.radii.size), np.float32)
     average[np.flatnonzero(inside), ring[inside]] = 1.0
     average /= np.maximum(average.sum(axis=0), 1.0)
-    power: NDArray[np.float32] = images.transfer[:, : len(part)] ** 2 @ average
+    xp = array_namespace(images.transfer)
+    power: NDArray[np.float32] = images.transfer[:, : len(part)] ** 2 @ xp.asarray(average)
     return power

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.particle_stack import ParticleStack
 from verglas.engine.reconstruction import IMAGES_AT_ONCE, Reconstruction
 from verglas.errors import InputError
-from verglas.formats import MrcStack, ParticleTable
+from verglas.formats import ParticleTable
 from verglas.geometry import euler_to_matrix
-from verglas.microscopy import Optics, ctf, odd_aberration_factor, wavelength_A
+from verglas.microscopy import ctf, odd_aberration_factor, wavelength_A
 
 BATCH = 4 * IMAGES_AT_ONCE
+LEAST_FOR_TREND = 10
 LARGEST_RELATIVE_SIGMA = 3.0
 """Noise levels beyond this many times the mean, or below its inverse, count as that: outliers do not take over."""
 
@@ -48,6 +48,24 @@ def particle_weights(table: ParticleTable, *, use_sigma: bool = False) -> NDArra
         relative = table["sigma"] / table["sigma"][used].mean()
         weights = weights / np.clip(relative, 1.0 / LARGEST_RELATIVE_SIGMA, LARGEST_RELATIVE_SIGMA) ** 2
     return np.asarray(weights)
+
+
+def adjusted_scores(table: ParticleTable) -> NDArray[np.float64]:
+    """Return the scores without their linear trend over defocus: far from focus they are higher for the same pose.
+
+    Parameters
+    ----------
+    table
+        Particles; those not active do not count for the trend.
+    """
+    score: NDArray[np.float64] = table["score"].astype(np.float64)
+    defocus = 0.5 * (table["defocus_u_A"].astype(np.float64) + table["defocus_v_A"])
+    used = (table["active"] > 0) & (table["occupancy"] > 0)
+    if used.sum() < LEAST_FOR_TREND or not np.ptp(defocus[used]) > 0.0:
+        return score
+    slope = np.polyfit(defocus[used], score[used], 1)[0]
+    adjusted: NDArray[np.float64] = score - slope * (defocus - defocus[used].mean())
+    return adjusted
 
 
 def best_scores(table: ParticleTable, threshold: float) -> NDArray[np.bool_]:
@@ -102,6 +120,7 @@ def reconstruct_particles(
     oversampling: int = 2,
     threads: int = 1,
     memory_bytes: int | None = None,
+    device: str = "cpu",
     use_ctf: bool = True,
     use_sigma: bool = False,
     score_b_factor_A2: float = 0.0,
@@ -120,7 +139,7 @@ def reconstruct_particles(
         occupancy and score.
     folder
         What relative names of stacks are relative to.
-    symmetry, oversampling, threads, memory_bytes
+    symmetry, oversampling, threads, memory_bytes, device
         As in :class:`~verglas.engine.reconstruction.Reconstruction`.
     use_ctf
         False: the images have no CTF, or it was divided out.
@@ -159,63 +178,39 @@ def reconstruct_particles(
     used = np.flatnonzero(weights > 0.0)
     scores = table["score"].astype(np.float64)
     decay = -(scores - np.average(scores[used], weights=weights[used])) * score_b_factor_A2
-    pixel_size_A = _pixel_size(table, used)
-    some = used[:1]
-    if rows is not None:
-        used = rows[weights[rows] > 0.0]
-    names = table.names_of("image_name")
-    if not all(names[i] and table["image_section"][i] > 0 for i in used):
-        raise InputError("some particles name no stack or no section of it, so their images cannot be read.")
-    groups = {group.number: row for row, group in enumerate(table.optics)}
-    with ExitStack() as open_files:
-        stacks = {
-            name: open_files.enter_context(MrcStack(Path(folder) / name))
-            for name in dict.fromkeys(names[i] for i in (*some, *used))
-        }
-        shapes = {stack.shape[1:] for stack in stacks.values()}
-        box = next(iter(shapes))[0]
-        if shapes != {(box, box)}:
-            raise InputError(f"particle images must be squares of one size, but there are {sorted(shapes)}.")
+    with ParticleStack(table, folder, used, contrast_inverted=contrast_inverted) as stack:
+        places = np.arange(used.size) if rows is None else np.flatnonzero(np.isin(used, rows))
         work = Reconstruction(
-            box, pixel_size_A, symmetry, oversampling=oversampling, threads=threads, memory_bytes=memory_bytes
-        )
-        images = np.empty((BATCH, box, box), np.float32)
-        for start in range(0, used.size, BATCH):
-            batch = used[start : start + BATCH]
-            for place, i in enumerate(batch):
-                images[place] = stacks[names[i]].section(int(table["image_section"][i]) - 1)
-            for number in np.unique(table["optics_group"][batch]):
-                inside = table["optics_group"][batch] == number
+            stack.box, stack.pixel_size_A, symmetry, oversampling=oversampling, threads=threads,
+            memory_bytes=memory_bytes, device=device,
+        )  # fmt: skip
+        for start in range(0, places.size, BATCH):
+            batch = places[start : start + BATCH]
+            images = stack.read(batch)
+            for group, inside in stack.by_group(batch):
                 _insert_group(
-                    work, table, batch[inside], images[: len(batch)][inside], groups.get(int(number), -1), weights,
-                    halves, decay, noise_power, contrast_inverted, use_ctf=use_ctf, ewald_sphere=ewald_sphere,
+                    work, stack, batch[inside], images[inside], group, weights, halves, decay, noise_power,
+                    use_ctf=use_ctf, ewald_sphere=ewald_sphere,
                 )  # fmt: skip
             if progress is not None:
-                progress(start + len(batch), int(used.size))
+                progress(start + len(batch), int(places.size))
     return work
 
 
 def _insert_group(
-    work: Reconstruction, table: ParticleTable, rows: Any, images: Any, group: int, weights: Any, halves: Any,
-    decay: Any, noise_power: Any, contrast_inverted: bool | None, *, use_ctf: bool, ewald_sphere: int,
+    work: Reconstruction, stack: ParticleStack, places: Any, images: Any, group: int, weights: Any, halves: Any,
+    decay: Any, noise_power: Any, *, use_ctf: bool, ewald_sphere: int,
 ) -> None:  # fmt: skip
     """Add particles of one optics group."""
-    if group < 0:
-        raise InputError(f"particle {rows[0] + 1} is of an optics group that the table does not describe.")
-    part = {name: table[name][rows] for name in table.columns}
-    transfer, quadrature, aberration, wavelength = None, None, None, 0.0
+    table, rows = stack.table, stack.rows[places]
+    transfer, quadrature, aberration, wavelength, magnification = None, None, None, 0.0, stack.magnification(group)
     if use_ctf:
-        white = table.optics[group].contrast_inverted if contrast_inverted is None else contrast_inverted
-        if white is None:
-            raise InputError("nothing says whether protein is dark or white in these images; set contrast_inverted.")
-        optics = _optics(part, work.pixel_size_A)
-        sign = -1.0 if white else 1.0
+        sign = -1.0 if stack.is_inverted(group) else 1.0
+        optics, defocus = stack.optics(group), stack.defocus(places)
 
         def turned(by: float) -> NDArray[np.float32]:
-            values: NDArray[np.float32] = ctf(
-                *work.frequencies_per_A, optics, part["defocus_u_A"], part["defocus_v_A"],
-                np.deg2rad(part["defocus_angle_deg"]), np.deg2rad(part["phase_shift_deg"]) + by,
-            )  # fmt: skip
+            u, v, angle, phase = defocus.T
+            values: NDArray[np.float32] = ctf(*work.frequencies_per_A, optics, u, v, angle, phase + by)
             values *= np.float32(sign)
             return values
 
@@ -226,8 +221,8 @@ def _insert_group(
             aberration = odd_aberration_factor(*work.frequencies_per_A, optics)
     work.insert(
         images,
-        euler_to_matrix(*(np.deg2rad(part[name]) for name in ("rot_deg", "tilt_deg", "psi_deg"))),
-        np.stack([part["origin_x_A"], part["origin_y_A"]], axis=-1),
+        euler_to_matrix(*(np.deg2rad(table[name][rows]) for name in ("rot_deg", "tilt_deg", "psi_deg"))),
+        np.stack([table["origin_x_A"][rows], table["origin_y_A"][rows]], axis=-1),
         halves[rows],
         ctf=transfer,
         weights=weights[rows],
@@ -237,21 +232,5 @@ def _insert_group(
         aberration=aberration,
         ctf_quadrature=quadrature,
         ewald_wavelength_A=wavelength,
+        magnification=magnification,
     )
-
-
-def _optics(part: dict[str, NDArray[Any]], pixel_size_A: float) -> Optics:
-    """Return the optics that the particles of a group share."""
-    names = ("voltage_kV", "spherical_aberration_mm", "amplitude_contrast", "beam_tilt_x_mrad", "beam_tilt_y_mrad")
-    for name in names:
-        if np.ptp(part[name]) > 0.0:
-            raise InputError(f"particles of one optics group differ in {name}; give them groups of their own.")
-    voltage, aberration, contrast, tilt_x, tilt_y = (float(part[name][0]) for name in names)
-    return Optics(voltage, aberration, contrast, pixel_size_A, beam_tilt_x_mrad=tilt_x, beam_tilt_y_mrad=tilt_y)
-
-
-def _pixel_size(table: ParticleTable, used: Any) -> float:
-    sizes = np.unique(table["pixel_size_A"][used])
-    if sizes.size != 1 or not sizes[0] > 0.0:
-        raise InputError(f"the particles must have one known pixel size, but the table has {sizes.tolist()} A.")
-    return float(sizes[0])

@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,18 @@ from verglas.engine.fourier_sums import (
     sphere,
     split_symmetry,
 )
+from verglas.engine.reconstructed_map import ReconstructedMap, signal_to_noise
 from verglas.engine.threads import kernel_threads
 from verglas.errors import FormatError, InputError, NumericalError
 from verglas.formats import write_whole
 from verglas.geometry import symmetry_name
+from verglas.kernels.arrays import array_library, array_namespace, to_numpy
+from verglas.microscopy.optics import PLAIN
 from verglas.signal import (
-    Resolution,
-    ShellCorrelation,
     fourier_shell_correlation,
     part_fsc,
     resolution_at,
     rfft,
-    ssnr,
 )
 from verglas.signal.masks import mask_volume_A3
 
@@ -79,41 +78,6 @@ def memory_needed(box: int, oversampling: int = 2, threads: int = 1) -> int:
     return int(sums + batch + maps + planes + threads * 2**20)
 
 
-@dataclass(frozen=True)
-class ReconstructedMap:
-    """What :meth:`Reconstruction.finish` returns; maps have shape (box, box, box), float32.
-
-    Attributes
-    ----------
-    half_maps
-        The two independent halves, not filtered; None where all images are in one half.
-    map
-        Of all images: Wiener-filtered by its spectral signal-to-noise ratio, or as the halves where there is but one.
-    correlation
-        FSC of the halves within the mask; None with one half.
-    part_fsc
-        The same, corrected for the solvent in the mask where the molecular mass is known.
-    ssnr
-        Signal-to-noise ratio of the map in each shell, from ``part_fsc``; 0 from the first shell that does not
-        correlate.
-    resolution
-        Where ``part_fsc`` falls below 0.143.
-    mean_weight
-        Mean sum of weight x CTF^2 in each shell, both halves.
-    images
-        Images in each half.
-    """
-
-    half_maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
-    map: NDArray[np.float32]
-    correlation: ShellCorrelation | None
-    part_fsc: NDArray[np.float64] | None
-    ssnr: NDArray[np.float64] | None
-    resolution: Resolution | None
-    mean_weight: NDArray[np.float64]
-    images: tuple[int, int]
-
-
 class Reconstruction:
     """A reconstruction under way: sums of two halves, that images are added to and maps are made from.
 
@@ -131,6 +95,8 @@ class Reconstruction:
         Threads; the sums do not depend on them.
     memory_bytes
         Budget: refuse to start when :func:`memory_needed` is more.
+    device
+        ``cpu``, or ``cuda``: images are transformed and added on a GPU; maps are made in host memory.
 
     Raises
     ------
@@ -140,8 +106,9 @@ class Reconstruction:
 
     def __init__(
         self, box: int, pixel_size_A: float, symmetry: str = "C1", *, oversampling: int = 2, threads: int = 1,
-        memory_bytes: int | None = None,
+        memory_bytes: int | None = None, device: str = "cpu",
     ) -> None:  # fmt: skip
+        xp = array_library(device)
         needed = memory_needed(box, oversampling, threads)
         if memory_bytes is not None and needed > memory_bytes:
             raise InputError(
@@ -152,7 +119,8 @@ class Reconstruction:
         self.symmetry = symmetry_name(symmetry)
         self.permutations, self._representatives = split_symmetry(self.symmetry)
         self.slices = Slices(box, pixel_size_A, oversampling)
-        self.halves = (FourierSums(self.slices), FourierSums(self.slices))
+        self.xp = xp
+        self.halves = (FourierSums(self.slices, xp), FourierSums(self.slices, xp))
         self.images = np.zeros(2, np.int64)
 
     @property
@@ -175,6 +143,7 @@ class Reconstruction:
         aberration: NDArray[np.complex64] | None = None,
         ctf_quadrature: NDArray[np.float32] | None = None,
         ewald_wavelength_A: float = 0.0,
+        magnification: Any = PLAIN,
     ) -> None:
         """Add images.
 
@@ -206,6 +175,9 @@ class Reconstruction:
         ewald_wavelength_A
             The electrons' wavelength in A: slices are bent as the Ewald sphere of a beam towards +z of the turned
             particle (atoms at larger z are farther from focus). Its negative for the other hand; 0: flat slices.
+        magnification
+            Matrix (2, 2) that takes nominal frequencies of the images to true ones, at which they are added; it may
+            enlarge by an eighth at most.
 
         Raises
         ------
@@ -253,7 +225,7 @@ class Reconstruction:
                     )  # fmt: skip
                     # Beam towards +z: what lies at larger z is farther from focus, and exp(i chi) sees -lambda k^2 / 2.
                     bend = -0.5 * side * ewald_wavelength_A / (self.box * self.pixel_size_A)
-                    self.halves[number].insert(values, copies, self.threads, bend)
+                    self.halves[number].insert(values, copies, self.threads, bend, magnification)
                 self.images[number] += len(some)
 
     def _weigh(
@@ -261,10 +233,8 @@ class Reconstruction:
         quadrature: Any, side: int,
     ) -> NDArray[np.float32]:  # fmt: skip
         """Return weighted points of a batch of images, shape (n, points, 3)."""
-        from verglas.kernels.insertion import weigh_points
-
         s = self.slices
-        transforms = rfft(images, 2, workers=self.threads)
+        transforms = rfft(self.xp.asarray(images), 2, workers=self.threads)
         if not np.isfinite(transforms[:, 0, 0]).all():
             raise NumericalError("an image holds values that are not numbers; look at the stack and leave it out.")
         # The origin n // 2 is moved to element 0 together with the shift.
@@ -272,8 +242,16 @@ class Reconstruction:
         row_phases = np.exp(-2j * np.pi * np.fft.fftfreq(self.box) * move[:, 1:]).astype(np.complex64)
         column_phases = np.exp(-2j * np.pi * np.fft.rfftfreq(self.box) * move[:, :1]).astype(np.complex64)
         factor = np.ones(s.rows.size, np.complex64) if aberration is None else np.conj(aberration)
-        values = np.empty((len(images), s.rows.size, 3), np.float32)
         squared = (s.kx_per_A**2 + s.ky_per_A**2).astype(np.float32)
+        if self.xp is not np:
+            given = (ctf, row_phases, column_phases, weights, decay, squared, curves, factor, quadrature)
+            found: NDArray[np.float32] = weighed(
+                transforms, s.rows, s.columns, rows, side, *(self.xp.asarray(one) for one in given)
+            )
+            return found
+        from verglas.kernels.insertion import weigh_points
+
+        values = np.empty((len(images), s.rows.size, 3), np.float32)
         with kernel_threads(self.threads):
             weigh_points(
                 transforms, np.ascontiguousarray(ctf, np.float32), row_phases, column_phases, s.rows, s.columns,
@@ -284,10 +262,10 @@ class Reconstruction:
         return values
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Return the sums by name, not copied; sums of two reconstructions are the sums of these arrays."""
+        """Return the sums by name, not copied on a CPU; sums of two reconstructions are the sums of these arrays."""
         named: dict[str, np.ndarray] = {"images": self.images}
         for number, one in enumerate(self.halves, start=1):
-            named |= {f"half{number}": one.volume, f"half{number}_core": one.core}
+            named |= {f"half{number}": to_numpy(one.volume), f"half{number}_core": to_numpy(one.core)}
         return named
 
     def add(self, arrays: dict[str, np.ndarray]) -> None:
@@ -301,8 +279,11 @@ class Reconstruction:
         own = self.arrays()
         if {name: array.shape for name, array in own.items()} != {name: array.shape for name, array in arrays.items()}:
             raise InputError("these sums are of another box or oversampling and cannot be added.")
-        for name, array in own.items():
-            array += arrays[name]
+        self.images += arrays["images"]
+        for number, one in enumerate(self.halves, start=1):
+            one.volume += self.xp.asarray(arrays[f"half{number}"])
+            one.core += self.xp.asarray(arrays[f"half{number}_core"])
+            one.is_symmetric = False
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the sums whole to an ``.npz`` file."""
@@ -353,39 +334,66 @@ class Reconstruction:
         """
         if not self.images.any():
             raise InputError("no image was added, so there is nothing to reconstruct; look at selection and weights.")
-        order = len(self.permutations)
         counts = (int(self.images[0]), int(self.images[1]))
         if not self.images.all():
-            filled = [self.halves[int(self.images[1] > 0)]]
-            weight = shell_weights(filled, order, self.threads)
-            volume = make_map(filled, self.permutations, LEAST_WEIGHT * weight, self.threads)
+            number = int(self.images[1] > 0)
+            volume, weight = self.half_map(number)
             return ReconstructedMap(None, volume, None, None, None, None, weight, counts)
-        weight = np.zeros(self.box // 2 + 1)
-        maps = []
-        for one in self.halves:
-            own = shell_weights([one], order, self.threads)
-            weight += own
-            maps.append(make_map([one], self.permutations, LEAST_WEIGHT * own, self.threads))
-        correlation = fourier_shell_correlation(maps[0], maps[1], self.pixel_size_A, mask=mask, workers=self.threads)
+        (first, weight), (second, other) = self.half_map(0), self.half_map(1)
+        weight = weight + other
+        correlation = fourier_shell_correlation(first, second, self.pixel_size_A, mask=mask, workers=self.threads)
         corrected = correlation.fsc.copy()
         if molecular_mass_kDa is not None:
             volume_A3 = math.pi / 6.0 * (self.box * self.pixel_size_A) ** 3
             if mask is not None:
                 volume_A3 = mask_volume_A3(mask, self.pixel_size_A)
             corrected = part_fsc(corrected, volume_A3, molecular_mass_kDa)
-        ratio = _signal_to_noise(corrected)
-        # SSNR = weight x signal / noise: 1 / (signal / noise) is what a Wiener filter adds to the weights.
-        added = np.where(ratio > 0.0, weight / np.maximum(ratio, 1e-12), -1.0)
-        volume = make_map(self.halves, self.permutations, added, self.threads)
+        ratio = signal_to_noise(corrected)
+        volume = self.filtered_map(ratio)
         resolution = resolution_at(correlation.frequency_per_A, corrected)
-        return ReconstructedMap((maps[0], maps[1]), volume, correlation, corrected, ratio, resolution, weight, counts)
+        return ReconstructedMap((first, second), volume, correlation, corrected, ratio, resolution, weight, counts)
+
+    def half_map(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return the unfiltered map of half 0 or 1 and its mean weight in each shell."""
+        sums = self._symmetrised(number)
+        weight = shell_weights([sums], self.threads)
+        return make_map([sums], LEAST_WEIGHT * weight, self.threads), len(self.permutations) * weight
+
+    def filtered_map(self, ratio: ArrayLike, number: int | None = None) -> NDArray[np.float32]:
+        """Return a map filtered by its signal-to-noise ratio, voxel by voxel as they were seen.
+
+        Parameters
+        ----------
+        ratio
+            Spectral signal-to-noise ratio of this map, shape (box // 2 + 1,); shells where it is 0 are left empty.
+        number
+            Half 0 or 1; None: both together.
+        """
+        chosen = [self._symmetrised(one) for one in ((0, 1) if number is None else (number,))]
+        values = np.asarray(ratio, np.float64)
+        # SSNR = weight x signal / noise: 1 / (signal / noise) is what a Wiener filter adds to the weights.
+        weight = shell_weights(chosen, self.threads)
+        added = np.where(values > 0.0, weight / np.maximum(values, 1e-12), -1.0)
+        return make_map(chosen, added, self.threads)
+
+    def _symmetrised(self, number: int) -> FourierSums:
+        """Return the sums of half 0 or 1 in host memory, as means over the permutations of the point group."""
+        sums = self.halves[number].on_host()
+        sums.symmetrise(self.permutations, self.threads)
+        return sums
 
 
-def _signal_to_noise(fsc: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the SSNR of the average of both halves, 0 from the first shell whose correlation is not positive."""
-    ratio: NDArray[np.float64] = ssnr(fsc)
-    ratio[0] = ratio[1] if math.isclose(ratio[0], 0.0) else ratio[0]
-    lost = np.flatnonzero(fsc[1:] <= 0.0) + 1
-    if lost.size:
-        ratio[lost[0] :] = 0.0
-    return ratio
+def weighed(
+    transforms: Any, rows: NDArray[np.int64], columns: NDArray[np.int64], curve: NDArray[np.int64], side: int, ctf: Any,
+    row_phases: Any, column_phases: Any, weights: Any, decay: Any, squared: Any, curves: Any, factor: Any,
+    quadrature: Any,
+) -> Any:  # fmt: skip
+    """Return weighted points as :func:`verglas.kernels.insertion.weigh_points` does, by array operations."""
+    xp = array_namespace(transforms)
+    weight = weights[:, None] * curves[curve] * xp.exp(np.float32(-0.25) * decay[:, None] * squared)
+    value = transforms[:, rows, columns] * row_phases[:, rows] * column_phases[:, columns] * factor
+    # One side of the Ewald sphere is seen with (c - i side q) / 2.
+    seen = ctf if side == 0 else 0.5 * (ctf + 1j * side * quadrature)
+    product = weight * seen * value
+    power = weight * ctf * ctf * (1.0 if side == 0 else 0.5)
+    return xp.stack([product.real, product.imag, power], axis=-1).astype(xp.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from verglas.engine.threads import kernel_threads
 from verglas.errors import InputError
+from verglas.kernels.arrays import array_namespace, kernel_for
 from verglas.signal import irfft, rfft, smooth_size, sphere_mask
 
 
@@ -96,17 +97,18 @@ class Reference:
         ndarray, shape (..., points...)
             complex64, phases relative to the origin n // 2.
         """
-        from verglas.kernels.slicing import slice_values
-
-        if self.flat:
-            return self.slices_and_gradients(rotations, kx_per_A, ky_per_A, threads=threads)[0]
+        xp = array_namespace(self.values)
         kx, ky = self.coordinates(kx_per_A, ky_per_A)
-        R = np.asarray(rotations, np.float32)
-        flat = np.ascontiguousarray(R.reshape(-1, 3, 3))
-        out = np.empty((len(flat), kx.size), np.complex64)
+        R = xp.asarray(rotations, dtype=xp.float32)
+        flat = xp.ascontiguousarray(R.reshape(-1, 3, 3))
+        out = xp.empty((len(flat), kx.size), xp.complex64)
         with kernel_threads(threads):
-            slice_values(self.values, self.centre, flat, kx, ky, out)
-        return out.reshape(R.shape[:-2] + np.broadcast_shapes(np.shape(kx_per_A), np.shape(ky_per_A)))
+            kernel_for(xp, "slicing", "slice_values")(
+                self.values, self.centre, self.depth, flat, xp.asarray(kx), xp.asarray(ky), out
+            )
+        shape = R.shape[:-2] + np.broadcast_shapes(np.shape(kx_per_A), np.shape(ky_per_A))
+        slices: NDArray[np.complex64] = out.reshape(shape)
+        return slices
 
     def slices_and_gradients(
         self, rotations: Any, kx_per_A: Any, ky_per_A: Any, *, threads: int = 1
@@ -119,16 +121,17 @@ class Reference:
         gradient : ndarray, shape (..., 3, points...)
             Per voxel of the transform (``1 / voxels_A`` 1/A).
         """
-        from verglas.kernels.slicing import slice_gradients
-
+        xp = array_namespace(self.values)
         kx, ky = self.coordinates(kx_per_A, ky_per_A)
         points = np.broadcast_shapes(np.shape(kx_per_A), np.shape(ky_per_A))
-        R = np.asarray(rotations, np.float32)
-        flat = np.ascontiguousarray(R.reshape(-1, 3, 3))
-        out = np.empty((len(flat), kx.size), np.complex64)
-        gradient = np.empty((len(flat), 3, kx.size), np.complex64)
+        R = xp.asarray(rotations, dtype=xp.float32)
+        flat = xp.ascontiguousarray(R.reshape(-1, 3, 3))
+        out = xp.empty((len(flat), kx.size), xp.complex64)
+        gradient = xp.empty((len(flat), 3, kx.size), xp.complex64)
         with kernel_threads(threads):
-            slice_gradients(self.values, self.centre, self.depth, flat, kx, ky, out, gradient)
+            kernel_for(xp, "slicing", "slice_gradients")(
+                self.values, self.centre, self.depth, flat, xp.asarray(kx), xp.asarray(ky), out, gradient
+            )
         batch = R.shape[:-2]
         return out.reshape(batch + points), gradient.reshape((*batch, 3, *points))
 

@@ -14,6 +14,8 @@ from verglas.engine.images import ParticleImages
 from verglas.engine.reference import Reference
 from verglas.errors import InputError
 from verglas.geometry import matrix_to_euler
+from verglas.kernels.arrays import array_namespace, kernel_for
+from verglas.microscopy import even_aberration_phase
 
 PARAMETER_NAMES = (
     "turn_x", "turn_y", "turn_z", "x_A", "y_A", "scale", "defocus_A", "astigmatism_cos_A", "astigmatism_sin_A",
@@ -149,15 +151,16 @@ def refine_poses(
     Raises
     ------
     InputError
-        If shapes do not fit, or the optics have fourfold astigmatism and the defocus is to be refined.
+        If shapes do not fit, or arrays lie on a GPU.
 
     References
     ----------
     L. Kaufman, "A variable projection method", BIT 15 (1975) 49, for the scale; the rest is J. J. More, "The
     Levenberg-Marquardt algorithm", Lect. Notes Math. 630 (1978) 105.
     """
-    from verglas.kernels.pose_refinement import PARAMETERS, refine
+    from verglas.kernels.pose_refinement import PARAMETERS
 
+    refine = kernel_for(array_namespace(reference.values, images.data), "pose_refinement", "refine")
     options = settings or RefinementSettings()
     R = np.array(rotations, np.float64)
     count = len(R)
@@ -176,13 +179,12 @@ def refine_poses(
         )  # fmt: skip
         R, displacements_A = coarse.rotations, coarse.displacements_A
     optics = images.optics
-    if (options.defocus or options.astigmatism) and optics.tetrafoil_A:
-        raise InputError("the defocus cannot be refined in an optics group with fourfold astigmatism; switch it off.")
 
     band = images.band
     points = len(band) if options.limit_A <= 0 else band.count_to(options.limit_A)
     qx, qy = (k[:points] for k in images.true_k_per_A)
     u, v = reference.coordinates(qx, qy)
+    higher = even_aberration_phase(band.kx_per_A[:points], band.ky_per_A[:points], optics).astype(np.float32)
     wavelength = optics.wavelength_A
     spherical = 0.5 * math.pi * optics.spherical_aberration_mm * 1e7 * wavelength**3
     constants = np.array([math.pi * wavelength, spherical, 2.0 * math.pi / (band.box * band.pixel_size_A)])
@@ -209,9 +211,9 @@ def refine_poses(
     def part(first: int, last: int) -> None:
         refine(
             first, last, reference.values, reference.centre, reference.depth, u, v, band.column[:points],
-            band.row[:points], qx.astype(np.float32), qy.astype(np.float32), images.data, images.transfer,
-            images.whitening, images.group, constants, which, active, axes, prior, prior_centre, options.most_steps,
-            options.stop_gain, R, state, cost, normal, residual, evaluations,
+            band.row[:points], qx.astype(np.float32), qy.astype(np.float32), higher, images.data,
+            images.transfer, images.whitening, images.group, constants, which, active, axes, prior, prior_centre,
+            options.most_steps, options.stop_gain, R, state, cost, normal, residual, evaluations,
         )  # fmt: skip
 
     if threads < 1:

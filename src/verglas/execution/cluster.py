@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import queue
 import shutil
 import sys
 import threading
+import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -15,9 +18,10 @@ from typing import Any
 
 from verglas.errors import JobError
 from verglas.execution.addresses import HERE, scheduler_address
-from verglas.execution.commanded_workers import CommandedWorkers, cancel_left_over
+from verglas.execution.commanded_workers import CommandedWorkers, remove_left_over
 from verglas.execution.dask_setup import configure, distributed_class, make_certificate, security_of
 from verglas.execution.executors import Function
+from verglas.execution.reaching import why_unreachable
 from verglas.execution.run_profile import RunProfile
 from verglas.execution.tasks import Outcome, Task, run_task
 from verglas.execution.worker_pools import Joining, LocalWorkers, WorkerPool
@@ -25,6 +29,8 @@ from verglas.execution.worker_pools import Joining, LocalWorkers, WorkerPool
 PATIENCE_SECONDS = 60.0
 FETCH_SECONDS = 1.0
 """After so long without an item's result it is asked whether its worker still lives."""
+GREETERS = 16
+"""So many new workers are tried to be reached at a time."""
 Entry = tuple[Function, Any, str, Task, str]
 """Function, item, key, task, and the worker to avoid."""
 
@@ -58,8 +64,7 @@ class Cluster:
 
         self._folder = folder
         self._pool = pool
-        cancel_left_over(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_left_over(folder)
         folder.mkdir(parents=True, mode=0o700)
         self._pem = make_certificate()
         security = security_of(self._pem)
@@ -71,12 +76,15 @@ class Cluster:
         self._client: Any = distributed.Client(
             self._address, security=security, loop=self._runner.loop, set_as_default=False, timeout=PATIENCE_SECONDS
         )
-        self._finished: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[tuple[str, Any, Any]] = queue.SimpleQueue()
         self._queue: deque[Entry] = deque()
         self._busy: dict[Any, tuple[str, Entry]] = {}
         self._addresses: dict[str, str] = {}
         self._submitted = 0
+        self._greeted: dict[str, bool] = {}
+        self._news: list[str] = []
         self._closing = threading.Event()
+        self._greeters = ThreadPoolExecutor(GREETERS, thread_name_prefix="greeter")
         pool.open(Joining(self._address, self._pem, folder, PATIENCE_SECONDS, ports))
         self._keeper = threading.Thread(target=self._keep_workers, name="workers", daemon=True)
         self._keeper.start()
@@ -93,11 +101,15 @@ class Cluster:
 
     def news(self) -> list[str]:
         """Return what people should be told about the workers since the last time."""
-        return self._pool.news()
+        found, self._news = self._news, []
+        return [*found, *self._pool.news()]
 
     def wait_for_workers(self, count: int = 1, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until so many workers are ready."""
         self._client.wait_for_workers(count, timeout=seconds)
+        end = time.monotonic() + seconds
+        while sum(self._greeted.values()) < count and time.monotonic() < end:
+            time.sleep(0.01)
 
     def submit(self, function: Function, item: Any, key: str, task: Task, avoid: str = "") -> None:
         """Queue an item; it goes to a worker that has nothing else, another one than ``avoid`` where there is one."""
@@ -116,19 +128,23 @@ class Cluster:
             raise JobError(f"{self._pool.trouble}.")
         self._dispatch()
         try:
-            key, future = self._finished.get(timeout=seconds)
+            key, future, brought = self._finished.get(timeout=seconds)
         except queue.Empty:
             self._take_back_strays()
             return None
         if future not in self._busy:
             return None  # it was taken back
-        address, _ = self._busy.pop(future)
-        try:
-            outcome = self._fetch(future, address)
-        except Exception as error:
-            return Outcome(key, error=_say(error))
-        if outcome is None:
+        address, entry = self._busy.pop(future)
+        if isinstance(brought, BaseException):
+            return Outcome(key, error=_say(brought))
+        if brought is None:
+            future.cancel()
             return Outcome(key, error="its worker died before it handed over the result")
+        outcome: Outcome = brought
+        if outcome.unfit:
+            self._queue.appendleft(entry)
+            self._let_go(address, "does not see the job's folder any more", outcome.error or "")
+            return None
         self._pool.note_success()
         self._addresses[outcome.worker] = address
         self._dispatch()
@@ -138,6 +154,7 @@ class Cluster:
         """Stop workers and scheduler; nothing of them stays."""
         self._closing.set()
         self._keeper.join()
+        self._greeters.shutdown()
         self._pool.close()
         with suppress(
             Exception
@@ -150,32 +167,69 @@ class Cluster:
     def _dispatch(self) -> None:
         """Give each idle worker one item: so, when a worker dies, it is known which item it was at."""
         taken = {address for address, _ in self._busy.values()}
-        idle = [address for address in list(self._scheduler.workers) if address not in taken]
+        present = [address for address in list(self._scheduler.workers) if self._greeted.get(address)]
+        idle = [address for address in present if address not in taken]
+        passed: list[Entry] = []
         while idle and self._queue:
             entry = self._queue.popleft()
             function, item, key, task, avoid = entry
-            address = next((one for one in idle if one != self._addresses.get(avoid)), idle[0])
+            other = next((one for one in idle if one != self._addresses.get(avoid)), None)
+            if other is None and len(present) > 1:
+                passed.append(entry)  # it waits for another worker than the one that it failed on
+                continue
+            address = other or idle[0]
             idle.remove(address)
             self._submitted += 1
             future = self._client.submit(
                 run_task, function, item, key, task, key=f"{key}-{self._submitted}", pure=False, workers=[address]
             )
             self._busy[future] = (address, entry)
-            future.add_done_callback(partial(self._note_finished, key))
+            future.add_done_callback(partial(self._note_finished, key, address))
+        self._queue.extendleft(reversed(passed))
 
-    def _fetch(self, future: Any, address: str) -> Outcome | None:
-        """Return what a finished item brought, or None if its worker, which holds it, has died.
+    def _greet(self) -> None:
+        """See whether new workers can be reached: one behind a firewall joins, but could never hand over a result."""
+        present = list(self._scheduler.workers)
+        for gone in set(self._greeted) - set(present):
+            del self._greeted[gone]
+        new = [address for address in present if address not in self._greeted]
+        for address, problem in zip(new, self._greeters.map(why_unreachable, new)):
+            self._greeted[address] = not problem
+            if problem:
+                self._let_go(address, "joined but cannot be reached", problem)
 
-        Dask would make such an item again, but only on that same worker, which never comes back.
+    def _let_go(self, address: str, what: str, why: str) -> None:
+        """Send a worker away that is of no use, and say why."""
+        state = self._scheduler.workers.get(address)
+        if state is None:
+            return
+        self._greeted[address] = False
+        self._news.append(f"worker {state.name} {what} and is let go: {why}")
+        sys.stderr.write(f"{self._news[-1]}\n")
+        self._pool.note_unfit(str(state.name), f"{state.name} {what}: {why}")
+        with suppress(Exception):
+            self._sync(self._runner.loop, self._remove, address, callback_timeout=5)
+
+    async def _remove(self, address: str) -> None:
+        await self._scheduler.remove_worker(address, stimulus_id="let-go", close=True)
+
+    async def _bring(self, key: str, address: str, future: Any) -> None:
+        """Fetch what a finished item has brought; None if its worker, which holds it, has died.
+
+        Dask would make such an item again, but only on that same worker, which never comes back. Many are fetched side
+        by side, while the controller writes down what came before.
         """
+        brought: Any = None
         while True:
             try:
-                outcome: Outcome = future.result(timeout=FETCH_SECONDS)
-                return outcome
+                brought = await asyncio.wait_for(future._result(), FETCH_SECONDS)
             except TimeoutError:
-                if address not in self._scheduler.workers:
-                    future.cancel()
-                    return None
+                if address in self._scheduler.workers:
+                    continue
+            except (Exception, asyncio.CancelledError) as error:
+                brought = error
+            break
+        self._finished.put((key, future, brought))
 
     def _take_back_strays(self) -> None:
         """Queue again what was given to a worker that was gone before it got it."""
@@ -186,8 +240,8 @@ class Cluster:
                 future.cancel()
                 self._queue.appendleft(entry)
 
-    def _note_finished(self, key: str, future: Any) -> None:
-        self._finished.put((key, future))
+    def _note_finished(self, key: str, address: str, future: Any) -> None:
+        self._runner.loop.add_callback(self._bring, key, address, future)
 
     def _start_scheduler(self, address: str, ports: tuple[int, int] | None, security: Any) -> Any:
         """Start the scheduler on the first port that is free."""
@@ -211,8 +265,12 @@ class Cluster:
         """Have the pool replace workers that were lost."""
         while not self._closing.wait(0.1):
             try:
+                self._greet()
                 self._pool.look_after(self.present)
-            except OSError as error:  # a shared folder that is slow or full for a while must not end all care
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # a shared folder that is slow or full for a while must not end all care
                 sys.stderr.write(f"workers cannot be looked after just now: {error}\n")
                 self._closing.wait(2.0)
 
@@ -226,13 +284,13 @@ def cluster_of(profile: RunProfile, folder: Path, workers: int, threads: int, pr
     """Return the cluster that a run profile describes; a command's workers have its threads unless told otherwise."""
     pool: WorkerPool
     if profile.is_local:
-        pool = LocalWorkers(workers, threads)
+        pool = LocalWorkers(workers, threads, profile.gpus)
     else:
         pool = CommandedWorkers(profile, workers, 0 if threads == profile.threads else threads, program)
     return Cluster(folder, pool, address=scheduler_address(profile), ports=profile.ports)
 
 
-def _say(error: Exception) -> str:
+def _say(error: BaseException) -> str:
     if type(error).__name__ == "KilledWorker":
         return "its worker died while it ran (killed, out of memory, or a crash in compiled code)"
     return f"{type(error).__name__}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ class _Launch:
     """One run of a command: what came of it so far."""
 
     name: str
-    command: RunCommand
+    wish: _Wish
     process: subprocess.Popen[bytes]
     printed: Path
     began: float
@@ -41,9 +42,10 @@ class _Launch:
 
 @dataclass
 class _Wish:
-    """A command to be run, not before a certain time."""
+    """A command to be run, not before a certain time, as so-and-so-many-th of its copies."""
 
     command: RunCommand
+    place: int = 0
     due: float = 0.0
 
 
@@ -72,12 +74,15 @@ class CommandedWorkers:
 
     def __post_init__(self) -> None:
         self.slots = self.count
-        copies = [command for command in self.profile.commands for _ in range(command.copies)]
+        copies = [number for number, one in enumerate(self.profile.commands) for _ in range(one.copies)]
+        places = [0] * len(self.profile.commands)
         self._wishes: list[_Wish] = []
         wanted = self.count
         while wanted > 0:  # more copies than the profile says, where more workers were asked for
-            command = copies[len(self._wishes) % len(copies)]
-            self._wishes.append(_Wish(command))
+            number = copies[len(self._wishes) % len(copies)]
+            command = self.profile.commands[number]
+            self._wishes.append(_Wish(command, places[number]))
+            places[number] += 1
             wanted -= max(1, command.workers // command.copies)
         self._launches: list[_Launch] = []
         self._next_due = 0.0
@@ -86,6 +91,7 @@ class CommandedWorkers:
         self._last_words = "log.txt says why"
         self._asked = 0.0
         self._most = 0
+        self._unfit: dict[str, str] = {}
         self._news: list[str] = []
         self._joining: Joining | None = None
 
@@ -105,7 +111,8 @@ class CommandedWorkers:
         for launch in lost:
             self._launches.remove(launch)
             self._stop([launch])
-            self._wishes.append(_Wish(launch.command, now + (1.0 if self._hasty_ends else 0.0)))
+            due = now + (1.0 if self._hasty_ends else 0.0)
+            self._wishes.append(_Wish(launch.wish.command, launch.wish.place, due))
         if self._hasty_ends >= MOST_HASTY_ENDS:
             if not present:
                 self.trouble = f"{self._hasty_ends} workers could not be started: {self._last_words}"
@@ -113,13 +120,18 @@ class CommandedWorkers:
                 self._news.append(f"no more workers can be started ({self._last_words}); {len(present)} go on")
             self._wishes.clear()
         if self._wishes and now >= max(self._next_due, self._wishes[0].due):
-            command = self._wishes.pop(0).command
-            self._launch(command)
-            self._next_due = now + command.delay_ms / 1000.0
+            wish = self._wishes[0]
+            self._launch(wish)
+            self._wishes.pop(0)  # not before: a folder that is gone for a while must not lose a wish
+            self._next_due = now + wish.command.delay_ms / 1000.0
 
     def note_success(self) -> None:
         """Forget earlier troubles."""
         self._hasty_ends = 0
+
+    def note_unfit(self, name: str, why: str) -> None:
+        """Count a worker that was sent away as one that could not start; what it said is kept for the user."""
+        self._unfit[name] = why
 
     def news(self) -> list[str]:
         """Return how many workers have joined, when that has grown."""
@@ -138,12 +150,16 @@ class CommandedWorkers:
         batch_systems.cancel([launch.batch for launch in launches if launch.batch is not None])
         stop_all([launch.process for launch in launches], group=True)
 
-    def _launch(self, command: RunCommand) -> None:
+    def _launch(self, wish: _Wish) -> None:
+        command = wish.command
         assert self._joining is not None
         self._started += 1
         name = f"worker-{self._started:04d}"
         alone = command.command.strip() == PLAIN
-        file = self._joining.write(name, self.threads or command.threads, os.getpid() if alone else None)
+        file = self._joining.write(
+            name, self.threads or command.threads, os.getpid() if alone else None, gpus=command.gpus, place=wish.place,
+            shared=command.shares_file,
+        )  # fmt: skip
         line = fill_in(command.command, start_command("verglas.execution.worker", file), self.program)
         printed = self._joining.folder / f"{name}.out"
         with printed.open("wb") as stream:
@@ -152,7 +168,7 @@ class CommandedWorkers:
                 f"exec {line}" if alone else line, shell=True, cwd=self._joining.folder, stdin=subprocess.DEVNULL,
                 stdout=stream, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        self._launches.append(_Launch(name, command, process, printed, time.monotonic()))
+        self._launches.append(_Launch(name, wish, process, printed, time.monotonic()))
 
     def _is_lost(self, launch: _Launch, present: set[str], now: float) -> bool:
         """Tell whether what a command started is gone, or never was."""
@@ -164,7 +180,10 @@ class CommandedWorkers:
         if launch.joined is not None:
             if now - launch.seen < GONE_SECONDS:
                 return False
-            self._hasty_ends = self._hasty_ends + 1 if launch.seen - launch.joined < HASTY_SECONDS else 0
+            words = next((why for name, why in self._unfit.items() if name.startswith(f"{launch.name}-")), "")
+            hasty = bool(words) or launch.seen - launch.joined < HASTY_SECONDS
+            self._hasty_ends = self._hasty_ends + 1 if hasty else 0
+            self._last_words = words or self._last_words
             sys.stderr.write(f"{launch.name} is gone; another takes its place\n")
             return True
         if status is None:
@@ -201,7 +220,7 @@ class CommandedWorkers:
     def _count_failure(self, launch: _Launch, what: str) -> None:
         self._hasty_ends += 1
         self._last_words = self._words_of(launch)
-        sys.stderr.write(f"{launch.name}, `{launch.command.command}`: {what}: {self._last_words}\n")
+        sys.stderr.write(f"{launch.name}, `{launch.wish.command.command}`: {what}: {self._last_words}\n")
 
     def _look_at_output(self, launch: _Launch) -> None:
         if launch.batch is None:
@@ -221,6 +240,8 @@ class CommandedWorkers:
             lines = _text(file).strip().splitlines()
             if lines:
                 return lines[-1]
+        if launch.batch is not None:
+            return f"it left no word, and its output is not in the job's folder {self._joining.folder.parent}"
         return "it said nothing"
 
 
@@ -229,11 +250,12 @@ def fill_in(command: str, start: str, program: str) -> str:
     return command.replace("$command", start).replace("$program_name", program)
 
 
-def cancel_left_over(folder: Path) -> None:
-    """Cancel what a controller that was killed has left in a batch system's queue."""
+def remove_left_over(folder: Path) -> None:
+    """Cancel what a controller that was killed has left in a batch system's queue, and remove its workers' files."""
     lines = [line.split("\t") for line in _text(folder / BATCH_RECORD).splitlines()]
     systems = {system.name: system for system in BATCH_SYSTEMS}
     batch_systems.cancel([Submitted(systems[one[0]], one[1]) for one in lines if len(one) == 2 and one[0] in systems])
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _text(path: Path) -> str:

@@ -55,7 +55,12 @@ class JobContext:
     """
 
     def __init__(
-        self, job: JobFolder, parameters: BaseModel, log: EventLog, make_executor: Callable[[], Executor]
+        self,
+        job: JobFolder,
+        parameters: BaseModel,
+        log: EventLog,
+        make_executor: Callable[[], Executor],
+        make_adder: Callable[[], Executor] | None = None,
     ) -> None:
         request = job.request()
         self.job = job
@@ -71,8 +76,9 @@ class JobContext:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.results.mkdir(exist_ok=True)
         self._log = log
-        self._make_executor = make_executor
-        self._executor: Executor | None = None
+        self._make = {False: make_executor, True: make_adder or make_executor}
+        self._two = make_adder is not None
+        self._executors: dict[bool, Executor] = {}
         self._finished = set(job.results())
         self._usage: dict[str, tuple[float, int]] = {}
         self._progress_said = 0.0
@@ -89,6 +95,7 @@ class JobContext:
         phase: str = "",
         total: int | None = None,
         finished: int = 0,
+        adding: bool = False,
     ) -> Iterator[tuple[Item, Value]]:
         """Run ``function(item, task)`` on the workers and yield ``(item, value)`` as they complete, in any order.
 
@@ -108,6 +115,8 @@ class JobContext:
             What is being done, for the progress line.
         total, finished
             For progress: how many items there are in all, and how many were finished before these.
+        adding
+            The items add up parts of maps: a second run profile does that where the job has one.
 
         Raises
         ------
@@ -124,7 +133,7 @@ class JobContext:
         self.progress(finished, total, phase, now=True)
         if not waiting:
             return
-        executor = self._ready_executor()
+        executor = self._ready_executor(adding and self._two)
         running: dict[str, tuple[Item, int]] = {}
         while waiting or running:
             self._obey_requests(running=False)
@@ -184,6 +193,10 @@ class JobContext:
     def cancelled(self) -> bool:
         """Tell whether the job was asked to stop."""
         return self._asked() is not None
+
+    def asked(self, what: str) -> bool:
+        """Tell whether somebody has left a request, such as ``take-current``."""
+        return self.job.is_asked(what)
 
     def check(self) -> None:
         """Stop here if the job was asked to stop: for long work in ``run`` itself.
@@ -288,14 +301,14 @@ class JobContext:
 
     def close(self) -> None:
         """Stop the workers."""
-        if self._executor is not None:
-            self._executor.close()
-            self._executor = None
+        for executor in self._executors.values():
+            executor.close()
+        self._executors.clear()
 
-    def _ready_executor(self) -> Executor:
-        if self._executor is None:
-            self._executor = self._make_executor()
-        return self._executor
+    def _ready_executor(self, adding: bool) -> Executor:
+        if adding not in self._executors:
+            self._executors[adding] = self._make[adding]()
+        return self._executors[adding]
 
     def _asked(self) -> str | None:
         return "cancel" if self.job.is_asked("cancel") else "pause" if self.job.is_asked("pause") else None

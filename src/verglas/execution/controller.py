@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from verglas.errors import CancelledError, JobError, VerglasError
+from verglas.execution.commanded_workers import remove_left_over
 from verglas.execution.context import JobContext, JobPausedError
 from verglas.execution.events import StateEvent, WrittenState
 from verglas.execution.executors import Executor, InProcess
@@ -100,13 +101,19 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
     message = ""
     try:
         job.remove_unfinished_files()
+        for left in (job.path / "workers", job.path / "workers-reconstruction"):
+            remove_left_over(left)
         request = job.request()
         action = load_entry(request.entry)
         parameters = action.Parameters.model_validate(request.parameters)
         resources = request.resources
         profile = request.profile or BUILT_IN[DEFAULT_PROFILE]
-        make = InProcess if in_process else _cluster_maker(job, profile, resources)
-        context = JobContext(job, parameters, log, make)
+        make = InProcess if in_process else _cluster_maker(job, profile, resources, "workers")
+        adder = request.reconstruction_profile
+        add = None
+        if adder is not None and not in_process:
+            add = _cluster_maker(job, adder, _resources_of(adder), "workers-reconstruction")
+        context = JobContext(job, parameters, log, make, add)
         log.append(StateEvent(state="running"))
         action().run(context)
         state = "done"
@@ -138,13 +145,22 @@ def _run_attempt(job: JobFolder, log: EventLog, attempt: int, *, in_process: boo
     return state
 
 
-def _cluster_maker(job: JobFolder, profile: RunProfile, resources: Resources) -> Callable[[], Executor]:
+def _cluster_maker(job: JobFolder, profile: RunProfile, resources: Resources, folder: str) -> Callable[[], Executor]:
     def make() -> Executor:
         from verglas.execution.cluster import cluster_of
 
-        return cluster_of(profile, job.path / "workers", resources.workers, resources.threads, job.action)
+        return cluster_of(profile, job.path / folder, resources.workers, resources.threads, job.action)
 
     return make
+
+
+def _resources_of(profile: RunProfile) -> Resources:
+    """Return what a profile says by itself; one that is local has one worker with all cores."""
+    if profile.is_local:
+        from verglas.execution.resources import this_machine
+
+        return Resources(workers=1, threads=this_machine().cores)
+    return Resources(workers=profile.workers, threads=profile.threads)
 
 
 def _keep_beating(job: JobFolder, stop: threading.Event) -> None:

@@ -22,6 +22,8 @@ FORMAT = 1
 _NAME = re.compile(r"(\d{6,})-([a-z0-9][a-z0-9-]*)")
 _STATE_MARK = b'{"event":"state"'
 _ENDED = {"paused", "cancelled", "failed", "done"}
+REQUESTS = ("cancel", "pause", "take-current", "take-last-start")
+"""What may be asked of a controller; the last two are for jobs that search in rounds and have a map already."""
 
 
 class Resources(BaseModel):
@@ -34,6 +36,7 @@ class Resources(BaseModel):
     device: str = "cpu"
     memory_bytes: int | None = None
     profile: str = DEFAULT_PROFILE
+    reconstruction_profile: str | None = None
 
 
 class StatedEstimate(BaseModel):
@@ -70,12 +73,16 @@ class Request(BaseModel):
     resources: Resources = Field(default_factory=Resources)
     profile: RunProfile | None = None
     """The run profile as it was when the job was made, so that its controller needs no file of the user's."""
+    reconstruction_profile: RunProfile | None = None
+    """The run profile that adds up partial maps; none: the other one does."""
     estimate: StatedEstimate | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     created: str
     user: str
     host: str
     clone_of: int | None = None
+    origin: str | None = None
+    """Which program started it by itself (``watch``); None where a person did."""
 
 
 @dataclass(frozen=True)
@@ -371,17 +378,17 @@ class JobFolder:
     # Requests to the controller
 
     def ask(self, what: str) -> None:
-        """Leave a request for the controller: ``cancel`` or ``pause``."""
+        """Leave a request for the controller: one of :data:`REQUESTS`."""
         self.control_folder.mkdir(exist_ok=True)
         (self.control_folder / what).touch()
 
     def is_asked(self, what: str) -> bool:
-        """Tell whether somebody asked for ``cancel`` or ``pause``."""
+        """Tell whether somebody has left a request."""
         return (self.control_folder / what).exists()
 
     def forget_requests(self) -> None:
         """Remove all requests: who resumes a job means it to run."""
-        for what in ("cancel", "pause"):
+        for what in REQUESTS:
             with suppress(FileNotFoundError):
                 (self.control_folder / what).unlink()
 

@@ -62,6 +62,13 @@ _SBATCH = 'sbatch -n 1 -c #{threads} --mem #{GB}G -p #{partition} -J $program_na
 TEMPLATES = (
     Template("slurm-workers", "Slurm: each worker is a job of its own; the controller runs here", _SBATCH, PLAIN, 100),
     Template(
+        "slurm-gpu",
+        "Slurm: as slurm-workers, each worker with GPUs",
+        _SBATCH.replace("-p #{partition}", "-p #{partition} --gres=gpu:#{gpus}"),
+        PLAIN,
+        100,
+    ),
+    Template(
         "slurm-manager",
         "Slurm: the controller runs on a node too, for head nodes with limits",
         _SBATCH,

@@ -21,6 +21,7 @@ from verglas.execution.context import JobContext
 from verglas.execution.controller import start_detached
 from verglas.execution.events import MessageEvent
 from verglas.execution.job_folder import JobFolder, ProjectReference, Request, Resources
+from verglas.execution.plain_words import meaning
 from verglas.execution.run_profile import RunProfile
 from verglas.execution.tasks import Task
 
@@ -28,6 +29,8 @@ PATIENCE_SECONDS = 120.0
 CLOCK_SECONDS = 5.0
 """Clocks that differ by more deserve a word."""
 GATHER_SECONDS = 20.0
+HOPELESS_SECONDS = 12.0
+"""So much longer is waited when workers have come but cannot be talked with."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Answer:
         From the start of the trial to its answer.
     clock_seconds
         How far its machine's clock is ahead of the shared folder's.
+    gpus
+        The GPUs that it is shown (``CUDA_VISIBLE_DEVICES``); none: nothing was said of any.
     """
 
     host: str
@@ -49,6 +54,7 @@ class Answer:
     threads: int
     ready_seconds: float
     clock_seconds: float
+    gpus: str | None = None
 
 
 class TrialParameters(BaseModel):
@@ -84,7 +90,7 @@ def say_who(item: dict[str, int], task: Task) -> dict[str, Any]:
         task.check()
     return {
         "host": platform.node(), "process": os.getpid(), "threads": int(os.environ["OMP_NUM_THREADS"]),
-        "at": now, "clock_seconds": round(ahead, 1),
+        "at": now, "clock_seconds": round(ahead, 1), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
     }  # fmt: skip
 
 
@@ -124,31 +130,55 @@ def try_profile(
         began = time.time()
         process = start_detached(job)
         end = time.monotonic() + patience
+        hopeless = False
         while process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
+            if not hopeless and _is_hopeless(job):
+                hopeless = True
+                end = min(end, time.monotonic() + HOPELESS_SECONDS)
         if process.poll() is None:
             words = _what_is_known(job)
             job.ask("cancel")
             process.wait()
-            raise JobError(f"Run profile {profile.name!r}: no end after {patience:.0f} s. {words}")
+            raise _failure(profile, f"no end after {time.time() - began:.0f} s. {words}")
         state = job.state()
         if state.name != "done" or state.failures:
-            raise JobError(f"Run profile {profile.name!r}: {state.message or _what_is_known(job)}")
+            raise _failure(profile, state.message or _what_is_known(job))
         found = [event.values for event in job.results().values()]
     finally:
         shutil.rmtree(place, ignore_errors=True)
     return [
-        Answer(one["host"], one["process"], one["threads"], round(one["at"] - began, 2), one["clock_seconds"])
+        Answer(
+            one["host"], one["process"], one["threads"], round(one["at"] - began, 2), one["clock_seconds"], one["gpus"]
+        )
         for one in found
     ]
+
+
+def _failure(profile: RunProfile, words: str) -> JobError:
+    """Return the error that quotes what was said and tells what it means."""
+    plainly = meaning(words)
+    return JobError(f"Run profile {profile.name!r}: {f'{plainly}. It was said: ' if plainly else ''}{words}")
+
+
+def _is_hopeless(job: JobFolder) -> bool:
+    """Tell whether workers have come and none of them can be talked with."""
+    said = _said(job)
+    unfit = any("cannot be reached" in event.text for event in job.events() if isinstance(event, MessageEvent))
+    return unfit or (bool(said) and all("cannot reach" in one for one in said))
+
+
+def _said(job: JobFolder) -> list[str]:
+    """Return the last word of each worker."""
+    return [path.read_text(errors="replace").strip() for path in sorted((job.path / "workers").glob("*.said"))]
 
 
 def _what_is_known(job: JobFolder) -> str:
     """Tell how far a job came that did not end."""
     if job.controller() is None:
         return "The manager command was run but no controller has started: it waits in a queue, or cannot start there."
-    said = [path.read_text(errors="replace").strip() for path in sorted((job.path / "workers").glob("*.said"))]
+    said = _said(job)
     news = [event.text for event in job.events() if isinstance(event, MessageEvent)]
-    unreached = [one for one in said if "cannot reach" in one]
+    unreached = [one for one in said if "cannot reach" in one] + [one for one in news if "cannot be reached" in one]
     words = unreached or [*news, f"{len(said)} worker(s) have started", *said[-1:]]
     return "; ".join(words) + "."

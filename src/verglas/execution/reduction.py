@@ -79,17 +79,25 @@ def sum_over_chunks(
         pairs = [level[start : start + 2] for start in range(0, len(level), 2)]
         level = [folder / f"level-{depth}-{number:06d}.npz" for number in range(len(pairs))]
         todo = [(path, pair) for path, pair in zip(level, pairs, strict=True) if not _is_covered(path, parents)]
-        _run(context, _sum_pair, todo, f"{phase or name}, adding up", len(pairs))
+        _run(context, _sum_pair, todo, f"{phase or name}, adding up", len(pairs), adding=True)
     level[0].replace(total)
     return load_arrays(total)
 
 
-def _run(context: JobContext, function: Any, work: list[tuple[Path, Any]], phase: str, total: int) -> None:
+def _run(
+    context: JobContext, function: Any, work: list[tuple[Path, Any]], phase: str, total: int, *, adding: bool = False
+) -> None:
     keys = {path: f"{path.parent.name}/{path.stem}" for path, _ in work}
     made = {
         item[0]
         for item, _ in context.map(
-            function, work, key=lambda item: keys[item[0]], phase=phase, total=total, finished=total - len(work)
+            function,
+            work,
+            key=lambda item: keys[item[0]],
+            phase=phase,
+            total=total,
+            finished=total - len(work),
+            adding=adding,
         )
     }
     lost = [keys[path] for path, _ in work if path not in made]

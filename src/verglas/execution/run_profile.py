@@ -27,6 +27,8 @@ class RunCommand(BaseModel):
         Pause between two of them, in milliseconds, so that a scheduler is not flooded.
     total_workers
         How many workers all copies make together, where that is not one each (``srun -n 8 $command``).
+    gpus
+        GPUs of each worker: copy k is shown the k-th so many of those that its machine, or its batch system, shows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,11 +38,17 @@ class RunCommand(BaseModel):
     threads: Annotated[int, Field(ge=1)] = 1
     delay_ms: Annotated[int, Field(ge=0)] = 10
     total_workers: Annotated[int, Field(ge=1)] | None = None
+    gpus: Annotated[int, Field(ge=0)] = 0
 
     @property
     def workers(self) -> int:
         """How many workers it makes."""
         return self.copies if self.total_workers is None else self.total_workers
+
+    @property
+    def shares_file(self) -> bool:
+        """Whether one run of it makes several workers, which then read one file."""
+        return self.workers > self.copies
 
 
 class RunProfile(BaseModel):
@@ -110,6 +118,11 @@ class RunProfile(BaseModel):
     def threads(self) -> int:
         """Threads of the smallest of its workers."""
         return min(one.threads for one in self.commands)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of that of its workers which has the fewest."""
+        return min(one.gpus for one in self.commands)
 
 
 DEFAULT_PROFILE = "Default Local"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 import time
 import traceback
@@ -71,8 +72,10 @@ class Outcome:
     stopped: bool = False
     """The item gave way to a request to stop; it neither failed nor was done."""
     disk_full: bool = False
+    unfit: bool = False
+    """It is the worker that failed, not the item: its machine does not see the job's folder (any more)."""
     worker: str = ""
-    """Who ran it; empty where the worker died."""
+    """Who ran it (host and process); empty where the worker died."""
     cpu_seconds: float = 0.0
     """Of the worker's process since it began."""
     peak_memory_bytes: int = 0
@@ -95,7 +98,7 @@ def peak_memory_bytes() -> int:
 
 def run_task(function: Callable[[Any, Task], Any], item: Any, key: str, task: Task) -> Outcome:
     """Run one item and catch what it raises, so that a failure is data and comes back with its worker's name."""
-    value, error, details, stopped, full = None, None, "", False, False
+    value, error, details, stopped, full, unfit = None, None, "", False, False, False
     task.threads = int(os.environ.get(THREADS_VARIABLE, task.threads))
     if task.cancelled():
         stopped = True
@@ -109,5 +112,14 @@ def run_task(function: Callable[[Any, Task], Any], item: Any, key: str, task: Ta
             error = f"{type(problem).__name__}: {problem}"
             details = traceback.format_exc()
             full = is_disk_full(problem)
-    worker = str(os.getpid())
-    return Outcome(key, value, error, details, stopped, full, worker, time.process_time(), peak_memory_bytes())
+            unfit = not full and not _sees(task.job)
+    worker = f"{platform.node()}-{os.getpid()}"
+    return Outcome(key, value, error, details, stopped, full, unfit, worker, time.process_time(), peak_memory_bytes())
+
+
+def _sees(folder: Path) -> bool:
+    """Tell whether a folder is to be seen from here; a shared one may be gone, or its handle stale."""
+    try:
+        return folder.is_dir()
+    except OSError:
+        return False

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from verglas import __version__
+from verglas.execution.gpus import take_gpus
 from verglas.execution.quoting import from_word
+from verglas.execution.reaching import why_unreachable
 from verglas.execution.tasks import THREADS_VARIABLE
 
 THREAD_VARIABLES = (
@@ -40,9 +42,11 @@ def main(arguments: list[str]) -> int:
     if mode & 0o077:
         sys.stderr.write(f"{path}: others may read this file, which holds a key; it should have mode 0600.\n")
         return 1
+    if not settings["shared"]:
+        path.unlink(missing_ok=True)  # the key is in memory now; whoever is killed leaves none behind
     name = f"{settings['name']}-{platform.node()}-{os.getpid()}"
     said = Path(settings["folder"]) / f"{name}.said"
-    problem = _mismatch(settings)
+    problem = _mismatch(settings) or take_gpus(settings["gpus"], settings["place"])
     if problem:
         _say(said, problem)
         return 1
@@ -52,16 +56,19 @@ def main(arguments: list[str]) -> int:
         threading.Thread(target=_leave_with, args=(settings["controller"],), name="parent", daemon=True).start()
     import asyncio
 
-    _say(said, f"started on {platform.node()}, {time.time() - settings['written']:.0f} s after it was asked for")
+    late = max(0.0, time.time() - settings["written"])
+    problem = why_unreachable(settings["scheduler"])
+    if problem:
+        _say(said, f"{platform.node()} cannot reach the job's scheduler: {problem}; it goes on trying")
+    else:
+        _say(said, f"started on {platform.node()}, {late:.0f} s after it was asked for")
     try:
         asyncio.run(_serve(settings, name))
     except (KeyboardInterrupt, OSError, TimeoutError) as error:
-        _say(
-            said,
-            f"{platform.node()} cannot reach the job's scheduler at {settings['scheduler']} "
-            f"({type(error).__name__}: {error}): no route or a firewall; see addresses, interface and ports of the "
-            "run profile",
-        )
+        why = why_unreachable(settings["scheduler"]) or f"{type(error).__name__}: {error}"
+        _say(said, f"{platform.node()} cannot reach the job's scheduler at {settings['scheduler']}: {why}")
+    if settings["shared"] and why_unreachable(settings["scheduler"]):
+        path.unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # an item that is still running in its thread must not keep an abandoned worker alive

@@ -43,13 +43,27 @@ class Joining:
     patience_seconds: float
     ports: tuple[int, int] | None = None
 
-    def write(self, name: str, threads: int, controller: int | None) -> Path:
-        """Write the file of a worker, or of some that share a name, and return it."""
+    def write(
+        self, name: str, threads: int, controller: int | None, *, gpus: int = 0, place: int = 0, shared: bool = False
+    ) -> Path:
+        """Write the file of a worker, or of some that share it and a name, and return it.
+
+        Parameters
+        ----------
+        name, threads
+            Of the worker.
+        controller
+            The process with which it ends; none where it is not that one's own child.
+        gpus, place
+            How many GPUs it takes, and how many workers of its machine come before it.
+        shared
+            Others read the same file; else the worker removes it as soon as it has read it.
+        """
         settings = {
             "name": name, "scheduler": self.scheduler, "pem": self.pem, "threads": threads,
             "folder": str(self.folder.absolute()), "patience_seconds": self.patience_seconds, "ports": self.ports,
             "controller": controller, "version": __version__, "python": list(sys.version_info[:2]),
-            "written": time.time(),
+            "written": time.time(), "gpus": gpus, "place": place, "shared": shared,
         }  # fmt: skip
         file = self.folder / f"{name}.json"
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -78,6 +92,10 @@ class WorkerPool(Protocol):
         """Take note that a worker has done some work."""
         ...
 
+    def note_unfit(self, name: str, why: str) -> None:
+        """Take note that a worker was sent away."""
+        ...
+
     def news(self) -> list[str]:
         """Return what people should be told since the last time."""
         ...
@@ -92,15 +110,17 @@ class LocalWorkers:
 
     Parameters
     ----------
-    count, threads
-        How many, and how many threads each.
+    count, threads, gpus
+        How many, and how many threads and GPUs each.
     """
 
-    def __init__(self, count: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int, gpus: int = 0) -> None:
         self.slots = count
         self.trouble = ""
         self._threads = threads
-        self._processes: dict[int, tuple[subprocess.Popen[bytes], float]] = {}
+        self._gpus = gpus
+        self._places = list(range(count))
+        self._processes: dict[int, tuple[subprocess.Popen[bytes], float, int]] = {}
         self._started = 0
         self._hasty_ends = 0
         self._joining: Joining | None = None
@@ -119,10 +139,11 @@ class LocalWorkers:
     def look_after(self, present: set[str]) -> None:
         """Replace those that ended; give up when new ones end as soon as they are started."""
         del present
-        for number, (process, began) in list(self._processes.items()):
+        for number, (process, began, place) in list(self._processes.items()):
             if process.poll() is None:
                 continue
             del self._processes[number]
+            self._places.append(place)
             hasty = time.monotonic() - began < HASTY_SECONDS
             self._hasty_ends = self._hasty_ends + 1 if hasty else 0
             sys.stderr.write(f"worker {number} ended with status {process.returncode}; another takes its place\n")
@@ -135,21 +156,27 @@ class LocalWorkers:
         """Forget earlier troubles."""
         self._hasty_ends = 0
 
+    def note_unfit(self, name: str, why: str) -> None:
+        """Do nothing: it ends, and that is seen."""
+        del name, why
+
     def news(self) -> list[str]:
         """Say nothing: they start at once."""
         return []
 
     def close(self) -> None:
         """Stop them."""
-        stop_all([process for process, _ in self._processes.values()])
+        stop_all([process for process, _, _ in self._processes.values()])
 
     def _start(self) -> None:
         assert self._joining is not None
         self._started += 1
-        file = self._joining.write(f"worker-{self._started:04d}", self._threads, os.getpid())
+        place = self._places.pop(0)
+        name = f"worker-{self._started:04d}"
+        file = self._joining.write(name, self._threads, os.getpid(), gpus=self._gpus, place=place)
         command = [sys.executable, "-P", "-m", "verglas.execution.worker", str(file)]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        self._processes[process.pid] = (process, time.monotonic())
+        self._processes[process.pid] = (process, time.monotonic(), place)
 
 
 def stop_all(processes: list[subprocess.Popen[bytes]], *, group: bool = False) -> None:

@@ -39,6 +39,7 @@ _MODULES = {
     "read_mdoc": "mdoc",
     "read_model": "models",
     "read_motion_star": "motion_star",
+    "read_mtf": "mtf",
     "read_particles": "conversions",
     "read_section": "images",
     "read_stack": "images",

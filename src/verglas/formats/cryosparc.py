@@ -93,7 +93,8 @@ def read_cryosparc(path: PathLike, passthrough: Sequence[PathLike] = ()) -> Part
     if "ctf/tilt_A" in fields and table["spherical_aberration_mm"].all():
         tilt_A = finite(name, "ctf/tilt_A", fields["ctf/tilt_A"], (2,))
         sine = np.clip(tilt_A / (table["spherical_aberration_mm"][:, None] * 1e7), -1, 1)
-        table["beam_tilt_x_mrad"], table["beam_tilt_y_mrad"] = 1e3 * np.arcsin(sine.T)
+        # Its sign is RELION's, ours cisTEM's.
+        table["beam_tilt_x_mrad"], table["beam_tilt_y_mrad"] = 0.0 - 1e3 * np.arcsin(sine.T)
     for field, values in kept.items():
         column = field.removeprefix("verglas/")
         if field == column or column not in COLUMNS:
@@ -254,7 +255,7 @@ def write_cryosparc(table: ParticleTable, path: PathLike) -> None:
     fields |= {field: to_radians(table[column]).astype(np.float32) for field, column in RADIANS.items()}
     tilt = np.stack([table["beam_tilt_x_mrad"], table["beam_tilt_y_mrad"]], axis=1)
     cs_A = table["spherical_aberration_mm"][:, None] * 1e7
-    fields["ctf/tilt_A"] = (np.sin(tilt * 1e-3) * cs_A).astype(np.float32)
+    fields["ctf/tilt_A"] = (0.0 - np.sin(tilt * 1e-3) * cs_A).astype(np.float32)
     for name in table.extra_columns:
         if name in fields and name not in {"blob/shape", "blob/sign"}:
             continue

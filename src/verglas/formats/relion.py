@@ -46,6 +46,8 @@ OPTICS_LABELS = {
     "rlnBeamTiltX": "beam_tilt_x_mrad",
     "rlnBeamTiltY": "beam_tilt_y_mrad",
 }
+OTHER_SIGN = frozenset({"rlnBeamTiltX", "rlnBeamTiltY"})
+"""Labels whose numbers are minus ours: RELION's phase of a tilted beam has the other sign than cisTEM's."""
 OPTICS_ALWAYS_WRITTEN = ("rlnImagePixelSize", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
 CARRIED = (
     *("position", "reference_name", "image_shift_x", "image_shift_y", "particle_group", "active"),
@@ -94,7 +96,7 @@ def read_relion(path: PathLike) -> ParticleTable:
         read_optics(name, table, optics)
     for label, column in OPTICS_LABELS.items():
         if take(label):
-            table[column] = loop.floats(label, finite=True)
+            table[column] = optics_numbers(loop, label)
     if "rlnMagnification" in loop and "rlnDetectorPixelSize" in loop and not table["pixel_size_A"].any():
         magnification = loop.floats("rlnMagnification", finite=True)
         if (magnification <= 0).any():
@@ -171,7 +173,13 @@ def read_optics(path: str, table: ParticleTable, optics: Loop) -> None:
                 label,
             )
         if label in optics:
-            table[column] = optics.floats(label, finite=True)[places]
+            table[column] = optics_numbers(optics, label)[places]
+
+
+def optics_numbers(loop: Loop, label: str) -> NDArray[Any]:
+    """Return a column of optics in our sign."""
+    values = loop.floats(label, finite=True)
+    return 0.0 - values if label in OTHER_SIGN else values
 
 
 def optics_group(number: int, words: dict[str, str]) -> OpticsGroup:
@@ -269,7 +277,8 @@ def relion_groups(table: ParticleTable) -> tuple[NDArray[np.int32], Loop]:
         for k, fixed in enumerate(shared):
             row = {"rlnOpticsGroup": str(len(rows) + 1), "rlnOpticsGroupName": group.name + (f"_{k + 1}" if k else "")}
             row |= {label: word for label, word in group.extra.items() if "/" not in label}
-            for label, value in fixed.items():
+            for label, own in fixed.items():
+                value = 0.0 - own if label in OTHER_SIGN else own
                 if label in OPTICS_ALWAYS_WRITTEN or value or label in row:
                     row[label] = same_number(row.get(label), value)
             if group.image_size_px:

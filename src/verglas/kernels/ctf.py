@@ -42,12 +42,16 @@ _phase = cpu_kernel(inline=True)(phase_body)
 
 
 @cpu_kernel(parallel=True)
-def ctf_values(kx: Array, ky: Array, particles: Array, pi_wavelength: float, sphere: float, out: Array) -> None:
+def ctf_values(
+    kx: Array, ky: Array, higher: Array, particles: Array, pi_wavelength: float, sphere: float, out: Array
+) -> None:
     """Fill ``out[p, i]`` with -sin(phase).
 
     Parameters
     ----------
     kx, ky : float64 arrays, shape (points,)
+    higher : float64 array, shape (points,)
+        What further even aberrations add to the phase.
     particles : float64 array, shape (n, 4)
         Mean defocus, cosine part, sine part, constant (see :func:`phase_body`).
     pi_wavelength, sphere : float
@@ -57,13 +61,15 @@ def ctf_values(kx: Array, ky: Array, particles: Array, pi_wavelength: float, sph
     for p in prange(particles.shape[0]):
         mean, cos_part, sin_part, constant = particles[p, 0], particles[p, 1], particles[p, 2], particles[p, 3]
         for i in range(kx.size):
-            out[p, i] = -math.sin(_phase(kx[i], ky[i], mean, cos_part, sin_part, constant, pi_wavelength, sphere))
+            phase = _phase(kx[i], ky[i], mean, cos_part, sin_part, constant, pi_wavelength, sphere) + higher[i]
+            out[p, i] = -math.sin(phase)
 
 
 @cpu_kernel(parallel=True)
 def ctf_values_and_gradient(
-    kx: Array, ky: Array, particles: Array, pi_wavelength: float, sphere: float, out: Array, gradient: Array
-) -> None:
+    kx: Array, ky: Array, higher: Array, particles: Array, pi_wavelength: float, sphere: float, out: Array,
+    gradient: Array,
+) -> None:  # fmt: skip
     """Fill ``out[p, i]`` as :func:`ctf_values` and ``gradient[p, j, i]`` with its derivatives.
 
     ``j`` counts mean defocus, cosine part and sine part (per A), and the constant phase (per radian).
@@ -71,7 +77,7 @@ def ctf_values_and_gradient(
     for p in prange(particles.shape[0]):
         mean, cos_part, sin_part, constant = particles[p, 0], particles[p, 1], particles[p, 2], particles[p, 3]
         for i in range(kx.size):
-            phase = _phase(kx[i], ky[i], mean, cos_part, sin_part, constant, pi_wavelength, sphere)
+            phase = _phase(kx[i], ky[i], mean, cos_part, sin_part, constant, pi_wavelength, sphere) + higher[i]
             slope = -math.cos(phase)
             xx, yy = kx[i] * kx[i], ky[i] * ky[i]
             out[p, i] = -math.sin(phase)
@@ -87,5 +93,5 @@ def warm() -> None:
     particles = np.zeros((1, 4))
     for dtype in (np.float32, np.float64):
         out = np.zeros((1, 1), dtype)
-        ctf_values(k, k, particles, 0.06, 1.0, out)
-        ctf_values_and_gradient(k, k, particles, 0.06, 1.0, out, np.zeros((1, 4, 1), dtype))
+        ctf_values(k, k, k, particles, 0.06, 1.0, out)
+        ctf_values_and_gradient(k, k, k, particles, 0.06, 1.0, out, np.zeros((1, 4, 1), dtype))

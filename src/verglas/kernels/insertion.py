@@ -18,6 +18,14 @@ from verglas.kernels.compile import cpu_kernel
 Array = np.ndarray[Any, Any]
 
 
+def add_body(volume: Array, at: Any, value: Any) -> None:
+    """Add to one number of a grid; on a GPU, where many threads write, this is an atomic addition."""
+    volume[at] += value
+
+
+_add = cpu_kernel(inline=True)(add_body)
+
+
 def spread_body(
     volume: Array, starts: Array, centre: int, x: float, y: float, z: float, real: float, imaginary: float,
     weight: float, low: int, high: int,
@@ -50,12 +58,12 @@ def spread_body(
                 share = factor * (dy if line else ey)
                 at = np.uintp(3) * (np.uintp(starts[row + np.uintp(line)]) + ix)
                 first, second = share * ex, share * dx
-                volume[at] += first * real
-                volume[at + np.uintp(1)] += first * imaginary
-                volume[at + np.uintp(2)] += first * weight
-                volume[at + np.uintp(3)] += second * real
-                volume[at + np.uintp(4)] += second * imaginary
-                volume[at + np.uintp(5)] += second * weight
+                _add(volume, at, first * real)
+                _add(volume, at + np.uintp(1), first * imaginary)
+                _add(volume, at + np.uintp(2), first * weight)
+                _add(volume, at + np.uintp(3), second * real)
+                _add(volume, at + np.uintp(4), second * imaginary)
+                _add(volume, at + np.uintp(5), second * weight)
         row += np.uintp(2 * centre + 1)
 
 
@@ -76,8 +84,8 @@ _narrow = cpu_kernel(inline=True)(narrow_body)
 
 @cpu_kernel(parallel=True)
 def insert_points(
-    values: Array, rotations: Array, lines: Array, scale: float, bend: float, volume: Array, starts: Array,
-    centre: int, slabs: Array,
+    values: Array, rotations: Array, lines: Array, scale: float, bend: float, stretch: Array, volume: Array,
+    starts: Array, centre: int, slabs: Array,
 ) -> None:  # fmt: skip
     """Add central slices, flat or bent, to a grid of sums.
 
@@ -95,7 +103,10 @@ def insert_points(
     scale : float
         Voxels of the grid for one pixel of the slice.
     bend : float
-        Slices lie at height ``bend (kx^2 + ky^2)``, in pixels; points that leave the grid's sphere are left out.
+        Slices lie at height ``bend k^2``, k the true frequency, in pixels.
+    stretch : float32 array, shape (2, 2)
+        Takes nominal to true frequencies of a slice: the magnification of its optics. Points that are bent or
+        stretched beyond the grid's sphere are left out.
     volume, starts, centre
         Grid of sums, see the module; float32 or float64, added to.
     slabs : int64 array, shape (slabs + 1,)
@@ -104,17 +115,19 @@ def insert_points(
     limit = np.float32((centre - 1.75) ** 2)
     # Ranges along a row are those of the flat slice, widened by how far the bent one may lie from it.
     margin = abs(bend) * (centre * centre) / scale
+    a, b, c, d = stretch[0, 0], stretch[0, 1], stretch[1, 0], stretch[1, 1]
+    one, zero = np.float32(1.0), np.float32(0.0)
+    leaving = bend != 0.0 or a != one or b != zero or c != zero or d != one
+    xx2, xy2, yy2 = a * a + c * c, np.float32(2.0) * (a * b + c * d), b * b + d * d
     for slab in prange(slabs.shape[0] - 1):
         low, high = slabs[slab], slabs[slab + 1]
         bottom, top = np.float64(low - 1 - centre) - margin, np.float64(high - centre) + margin
         for n in range(values.shape[0]):
             for copy in range(rotations.shape[1]):
-                xx = np.float32(scale) * rotations[n, copy, 0, 0]
-                xy = np.float32(scale) * rotations[n, copy, 1, 0]
-                yx = np.float32(scale) * rotations[n, copy, 0, 1]
-                yy = np.float32(scale) * rotations[n, copy, 1, 1]
-                zx = np.float32(scale) * rotations[n, copy, 0, 2]
-                zy = np.float32(scale) * rotations[n, copy, 1, 2]
+                r, s = rotations[n, copy], np.float32(scale)
+                xx, xy = s * (a * r[0, 0] + c * r[1, 0]), s * (b * r[0, 0] + d * r[1, 0])
+                yx, yy = s * (a * r[0, 1] + c * r[1, 1]), s * (b * r[0, 1] + d * r[1, 1])
+                zx, zy = s * (a * r[0, 2] + c * r[1, 2]), s * (b * r[0, 2] + d * r[1, 2])
                 xz = np.float32(scale * bend) * rotations[n, copy, 2, 0]
                 yz = np.float32(scale * bend) * rotations[n, copy, 2, 1]
                 zz = np.float32(scale * bend) * rotations[n, copy, 2, 2]
@@ -129,8 +142,8 @@ def insert_points(
                         for i in range(first, last):
                             kx = np.float32(i)
                             x, y, z = ox + xx * kx, oy + yx * kx, oz + zx * kx
-                            if bend != 0.0:
-                                squared = kx * kx + ky * ky
+                            if leaving:
+                                squared = xx2 * kx * kx + xy2 * kx * ky + yy2 * ky * ky
                                 x, y, z = x + xz * squared, y + yz * squared, z + zz * squared
                                 if x * x + y * y + z * z >= limit:
                                     continue
@@ -216,9 +229,9 @@ _stored = cpu_kernel(inline=True)(stored_body)
 @cpu_kernel(parallel=True)
 def read_planes(
     volumes: tuple[Array, ...], starts: Array, centre: int, cores: tuple[Array, ...], core_starts: Array,
-    core_centre: int, operators: Array, first_x: int, shells_per_voxel: float, added: Array, out: Array,
+    core_centre: int, first_x: int, shells_per_voxel: float, added: Array, out: Array,
 ) -> None:  # fmt: skip
-    """Fill ``out[i, z, y]`` with value / (weight + added) at ``x = first_x + i``, summed over grids and operators.
+    """Fill ``out[i, z, y]`` with value / (weight + added) at ``x = first_x + i``, summed over grids.
 
     Parameters
     ----------
@@ -226,8 +239,6 @@ def read_planes(
         Grids of sums, see the module.
     cores, core_starts, core_centre
         Grids of sums of the points near the origin; added to the others.
-    operators : int64 array, shape (operators, 3, 3)
-        Signed permutations of (x, y, z) over which the sums are symmetrised.
     first_x : int
     shells_per_voxel : float
         Shell = round(|voxel| shells_per_voxel).
@@ -240,7 +251,7 @@ def read_planes(
     half = size // 2
     core_limit = core_centre * core_centre
     for row in prange(size):
-        z = np.int64(row) if row < half else np.int64(row) - size
+        z = int(np.int64(row)) if row < half else int(np.int64(row)) - size
         for i in range(out.shape[0]):
             x = first_x + i
             for column in range(size):
@@ -253,19 +264,12 @@ def read_planes(
                 if added[shell] < 0.0:
                     continue
                 real, imaginary, weight = 0.0, 0.0, 0.0
-                for g in range(operators.shape[0]):
-                    u = operators[g, 0, 0] * x + operators[g, 0, 1] * y + operators[g, 0, 2] * z
-                    v = operators[g, 1, 0] * x + operators[g, 1, 1] * y + operators[g, 1, 2] * z
-                    w = operators[g, 2, 0] * x + operators[g, 2, 1] * y + operators[g, 2, 2] * z
-                    sign = 1
-                    if u < 0:
-                        sign = -1
-                    for k in range(len(volumes)):
-                        a, b, c = _stored(volumes[k], starts, centre, sign * u, sign * v, sign * w)
-                        real, imaginary, weight = real + a, imaginary + sign * b, weight + c
-                        if squared < core_limit:
-                            a, b, c = _stored(cores[k], core_starts, core_centre, sign * u, sign * v, sign * w)
-                            real, imaginary, weight = real + a, imaginary + sign * b, weight + c
+                for k in range(len(volumes)):
+                    a, b, c = _stored(volumes[k], starts, centre, x, y, z)
+                    real, imaginary, weight = real + a, imaginary + b, weight + c
+                    if squared < core_limit:
+                        a, b, c = _stored(cores[k], core_starts, core_centre, x, y, z)
+                        real, imaginary, weight = real + a, imaginary + b, weight + c
                 total = weight + added[shell]
                 if total > 0.0:
                     out[i, row, column] = complex(real / total, imaginary / total)
@@ -298,7 +302,9 @@ def warm() -> None:
     values = np.zeros((1, 1, 3), np.float32)
     for kind in (np.float32, np.float64):
         volume = np.zeros(24, kind)
-        insert_points(values, identity, lines, 2.0, 0.0, volume, starts, 2, np.array([0, 5]))
+        insert_points(
+            values, identity, lines, 2.0, 0.0, np.eye(2, dtype=np.float32), volume, starts, 2, np.array([0, 5])
+        )
         weight_per_shell(volume, starts, 2, 0.5, np.zeros((5, 2, 2)))
     weigh_points(
         np.zeros((1, 1, 1), np.complex64), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.complex64),
@@ -309,5 +315,5 @@ def warm() -> None:
     for count in (1, 2):
         read_planes(
             (np.zeros(24, np.float32),) * count, starts, 2, (np.zeros(24),) * count, starts, 2,
-            np.eye(3, dtype=np.int64)[None], 0, 0.5, np.ones(3), np.zeros((1, 4, 4), np.complex64),
+            0, 0.5, np.ones(3), np.zeros((1, 4, 4), np.complex64),
         )  # fmt: skip

@@ -34,8 +34,8 @@ def sample_points(values: Array, centre: int, rotations: Array, points: Array, o
         for i in range(points.shape[0]):
             a, b, c = points[i, 0], points[i, 1], points[i, 2]
             real, imaginary = _sample(
-                values, centre, R[0, 0] * a + R[1, 0] * b + R[2, 0] * c, R[0, 1] * a + R[1, 1] * b + R[2, 1] * c,
-                R[0, 2] * a + R[1, 2] * b + R[2, 2] * c,
+                values, centre, centre, R[0, 0] * a + R[1, 0] * b + R[2, 0] * c,
+                R[0, 1] * a + R[1, 1] * b + R[2, 1] * c, R[0, 2] * a + R[1, 2] * b + R[2, 2] * c,
             )  # fmt: skip
             out[n, i] = complex(real, imaginary)
 
@@ -65,7 +65,7 @@ def match_score(
     for i in range(points.shape[0]):
         a, b, c = points[i, 0], points[i, 1], points[i, 2]
         real, imaginary = _sample(
-            values, centre, rotation[0, 0] * a + rotation[1, 0] * b + rotation[2, 0] * c,
+            values, centre, centre, rotation[0, 0] * a + rotation[1, 0] * b + rotation[2, 0] * c,
             rotation[0, 1] * a + rotation[1, 1] * b + rotation[2, 1] * c,
             rotation[0, 2] * a + rotation[1, 2] * b + rotation[2, 2] * c,
         )  # fmt: skip
@@ -107,8 +107,8 @@ def symmetry_score(
                     S[0, 2] * a + S[1, 2] * b + S[2, 2] * c,
                 )
             real, imaginary = _sample(
-                values, centre, R[0, 0] * a + R[1, 0] * b + R[2, 0] * c, R[0, 1] * a + R[1, 1] * b + R[2, 1] * c,
-                R[0, 2] * a + R[1, 2] * b + R[2, 2] * c,
+                values, centre, centre, R[0, 0] * a + R[1, 0] * b + R[2, 0] * c,
+                R[0, 1] * a + R[1, 1] * b + R[2, 1] * c, R[0, 2] * a + R[1, 2] * b + R[2, 2] * c,
             )  # fmt: skip
             phase = a * t[0] + b * t[1] + c * t[2]
             cosine, sine = math.cos(phase), math.sin(phase)

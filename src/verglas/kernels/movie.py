@@ -176,6 +176,46 @@ def decimate_frame(
 
 
 @cpu_kernel()
+def take_off_pixels(
+    raw: Any, dark: Any, gain: Any, mean: Any, limit: Any, sources: Any, places: Any, factor: Any, out: Any
+) -> None:
+    """Take off what single pixels have put into a decimated frame.
+
+    Parameters
+    ----------
+    raw, dark, gain, mean, limit, factor, out
+        As for `decimate_frame`.
+    sources, places
+        int64 ``[n, 2]``: (y, x) of pixels of the frame, and where each lies in the padded frame (a pixel near an edge
+        lies in its margin too, and is listed again for it).
+    """
+    value = np.empty(1, np.float32)
+    size = np.float32(factor)
+    for n in range(sources.shape[0]):
+        correct_span(raw, dark, gain, mean, limit, sources[n, 0], sources[n, 1], 1, value, 0)
+        y, x = places[n, 0], places[n, 1]
+        below, right = np.float32(y % factor) / size, np.float32(x % factor) / size
+        y0, x0 = y // factor, x // factor
+        y1, x1 = (y0 + 1) % out.shape[0], (x0 + 1) % out.shape[1]
+        one = np.float32(1)
+        out[y0, x0] -= (one - below) * (one - right) * value[0]
+        out[y0, x1] -= (one - below) * right * value[0]
+        out[y1, x0] -= below * (one - right) * value[0]
+        out[y1, x1] -= below * right * value[0]
+
+
+@cpu_kernel()
+def add_frame_rows(frames: Any, first_row: Any, last_row: Any, total: Any) -> None:
+    """Add rows ``first_row`` to ``last_row`` (not included) of frames ``[frame, y, x]`` to ``total`` (float32)."""
+    for y in range(first_row, last_row):
+        row = total[y]
+        for frame in range(frames.shape[0]):
+            line = frames[frame, y]
+            for x in range(row.shape[0]):
+                row[x] += np.float32(line[x])
+
+
+@cpu_kernel()
 def shifted_total_rows(
     real: Any, imaginary: Any, ramp_x: Any, ramp_y: Any, first_row: Any, last_row: Any, total_re: Any, total_im: Any
 ) -> None:
@@ -384,6 +424,11 @@ def warm() -> None:
         frame_moments(raw[::2], none[::2], plane[::2])
         frame_moments(raw, none, plane)
         decimate_frame(raw, none, plane, np.float32(0), np.float32(1), index, index, 2, block)
+        take_off_pixels(
+            raw, none, plane, np.float32(0), np.float32(1), np.zeros((1, 2), np.int64), np.zeros((1, 2), np.int64), 2,
+            block,
+        )  # fmt: skip
+        add_frame_rows(raw[None], 0, 4, plane.copy())
     spectrum = np.ones((4, 3), np.complex64)
     ramp_x, ramp_y = np.ones((1, 2, 3), np.float32), np.ones((1, 2, 4), np.float32)
     column, row = np.zeros(3, np.float32), np.zeros(4, np.float32)

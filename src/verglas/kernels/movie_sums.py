@@ -14,6 +14,9 @@ BEFORE = TAPS // 2 - 1
 PHASES = 256
 BLOCK = 32
 CELL = 64
+FINE_BLOCK = 8
+GENTLE = np.float32(0.25)
+"""Pixels by which displacements may differ over a cell and yet be constant over blocks of 32 pixels."""
 
 
 @cpu_kernel(inline=True)
@@ -99,22 +102,28 @@ def displaced(corners: Any, part: Any, x: Any, block: Any) -> Any:
 
 
 @cpu_kernel()
-def shift_line(line: Any, origin: Any, corners: Any, part: Any, taps: Any, out: Any) -> None:
-    """Fill ``out`` from a corrected line, displaced along x; ``line[origin]`` belongs to its first pixel."""
+def shift_line(line: Any, origin: Any, corners: Any, part: Any, taps: Any, length: Any, out: Any) -> None:
+    """Fill ``out`` from a corrected line, displaced along x; ``line[origin]`` belongs to its first pixel.
+
+    The displacement is constant over blocks of ``length`` pixels.
+    """
     width = out.shape[0]
-    for x in range(0, width, BLOCK):
-        block = min(BLOCK, width - x)
+    for x in range(0, width, length):
+        block = min(length, width - x)
         steps = displaced(corners, part, x, block)
         start = min(max(x + origin - BEFORE + steps // PHASES, 0), line.shape[0] - block - TAPS + 1)
         interpolate_span(line, start, taps, steps % PHASES, block, out, x)
 
 
 @cpu_kernel()
-def shift_row(between: Any, origin: Any, corners: Any, part: Any, taps: Any, out: Any) -> None:
-    """Fill ``out`` from rows that are displaced along y; ``between[origin]`` is the same row undisplaced."""
+def shift_row(between: Any, origin: Any, corners: Any, part: Any, taps: Any, length: Any, out: Any) -> None:
+    """Fill ``out`` from rows that are displaced along y; ``between[origin]`` is the same row undisplaced.
+
+    The displacement is constant over blocks of ``length`` pixels.
+    """
     width = out.shape[0]
-    for x in range(0, width, BLOCK):
-        block = min(BLOCK, width - x)
+    for x in range(0, width, length):
+        block = min(length, width - x)
         steps = displaced(corners, part, x, block)
         start = min(max(origin - BEFORE + steps // PHASES, 0), between.shape[0] - TAPS)
         interpolate_rows(between, start, taps, steps % PHASES, x, block, out)
@@ -141,6 +150,12 @@ def add_frame(
     low_x, high_x = np.int64(np.floor(corners[0].min())) - 1, np.int64(np.ceil(corners[0].max())) + 1
     middle_y = np.float32(0.5) * (corners[1].min() + corners[1].max())
     width = last_x - first_x
+    steepest = np.float32(0)
+    for axis in range(2):
+        for i in range(2):
+            for j in range(corners.shape[2] - 1):
+                steepest = max(steepest, abs(corners[axis, i, j + 1] - corners[axis, i, j]))
+    length = BLOCK if steepest <= GENTLE else FINE_BLOCK
     between = np.empty((last_y - first_y + high_y - low_y + TAPS, width), np.float32)
     line = np.empty(width + high_x - low_x + TAPS, np.float32)
     value = np.empty(width, np.float32)
@@ -150,10 +165,10 @@ def add_frame(
         source_y = reflected(y, raw.shape[0])
         fill_corrected_line(raw, dark, gain, mean, limit, source_y, first_x - left, line.shape[0], line)
         part = (np.float32(y - first_y) - middle_y) / np.float32(CELL)
-        shift_line(line, left, corners[0], part, taps, between[row])
+        shift_line(line, left, corners[0], part, taps, length, between[row])
     for y in range(first_y, last_y):
         part = np.float32(y - first_y) / np.float32(CELL)
-        shift_row(between, y - first_y + above, corners[1], part, taps, value)
+        shift_row(between, y - first_y + above, corners[1], part, taps, length, value)
         add_row(value, coefficients, y, first_x, sums)
 
 

@@ -22,8 +22,43 @@ PARAMETERS = 9
 SCALE = 5
 BLOCK = 64
 
+
+def slopes_body(
+    r: Array, gx: float, gy: float, gz: float, ku: float, kv: float, c: float
+) -> tuple[float, float, float]:
+    """Return the slopes of a component under turns about x, y and the beam.
+
+    Parameters
+    ----------
+    r : array, shape (3, 3)
+        Rotation.
+    gx, gy, gz
+        Slopes of the reference at the point, along its own axes.
+    ku, kv
+        The component in voxels of the reference.
+    c
+        Transfer function.
+    """
+    # Slopes in the image's frame times the movement of the point under the turns.
+    px = r[0, 0] * gx + r[0, 1] * gy + r[0, 2] * gz
+    py = r[1, 0] * gx + r[1, 1] * gy + r[1, 2] * gz
+    pz = r[2, 0] * gx + r[2, 1] * gy + r[2, 2] * gz
+    return -kv * pz * c, ku * pz * c, (kv * px - ku * py) * c
+
+
+def defocus_body(p: int, kx: Any, ky: Any) -> Any:
+    """Return what mean defocus (0), cosine (1) and sine part (2) of astigmatism are multiplied by in the phase."""
+    if p == 0:
+        return kx * kx + ky * ky
+    if p == 1:
+        return kx * kx - ky * ky
+    return np.float32(2.0) * kx * ky
+
+
 _gradient = cpu_kernel(inline=True)(gradient_body)
 _phase = cpu_kernel(inline=True)(phase_body)
+_slopes = cpu_kernel(inline=True)(slopes_body)
+_shape = cpu_kernel(inline=True)(defocus_body)
 
 
 @cpu_kernel(fastmath=True)
@@ -44,21 +79,15 @@ def _defocus_rows(
         if active[6 + p]:
             out = work[rows[6 + p]]
             for j in range(length):
-                kx, ky = qx[first + j], qy[first + j]
-                if p == 0:
-                    shape = kx * kx + ky * ky
-                elif p == 1:
-                    shape = kx * kx - ky * ky
-                else:
-                    shape = np.float32(2.0) * kx * ky
+                shape = _shape(p, qx[first + j], qy[first + j])
                 out[j], out[BLOCK + j] = slope[j] * shape * found[0, j], slope[j] * shape * found[1, j]
 
 
 @cpu_kernel(fastmath=True)
 def _products(
     values: Array, centre: int, depth: int, u: Array, v: Array, column: Array, row: Array, qx: Array, qy: Array,
-    data: Array, transfer: Array, whitening: Array, optics: Array, state: Array, rotation: Array, axes: Array,
-    active: Array, rows: Array, ramp_x: Array, ramp_y: Array, total: Array,
+    higher: Array, data: Array, transfer: Array, whitening: Array, optics: Array, state: Array, rotation: Array,
+    axes: Array, active: Array, rows: Array, ramp_x: Array, ramp_y: Array, total: Array,
 ) -> None:  # fmt: skip
     """Add up the products of all rows (derivatives at scale 1, then the model, then the data) in ``total``.
 
@@ -104,6 +133,7 @@ def _products(
             for j in range(length):
                 i = first + j
                 chi = _phase(qx[i], qy[i], state[3], state[4], state[5], state[6], optics[0], optics[1])
+                chi += higher[i]
                 c[j] = np.float32(-math.sin(chi)) * whitening[i]
                 slope[j] = np.float32(-math.cos(chi) * optics[0]) * whitening[i]
             _defocus_rows(first, length, qx, qy, slope, found, active, rows, work)
@@ -114,12 +144,9 @@ def _products(
             start = BLOCK * part
             g = found[2 + 3 * part : 5 + 3 * part]
             for j in range(length):
-                # Slopes in the image's frame times the movement of the point under turns about x, y and the beam.
-                ku, kv = u[first + j], v[first + j]
-                px = r[0, 0] * g[0, j] + r[0, 1] * g[1, j] + r[0, 2] * g[2, j]
-                py = r[1, 0] * g[0, j] + r[1, 1] * g[1, j] + r[1, 2] * g[2, j]
-                pz = r[2, 0] * g[0, j] + r[2, 1] * g[1, j] + r[2, 2] * g[2, j]
-                turn[0, j], turn[1, j], turn[2, j] = -kv * pz * c[j], ku * pz * c[j], (kv * px - ku * py) * c[j]
+                turn[0, j], turn[1, j], turn[2, j] = _slopes(
+                    r, g[0, j], g[1, j], g[2, j], u[first + j], v[first + j], c[j]
+                )
             for p in range(3):
                 if active[p]:
                     out = work[rows[p]]
@@ -179,7 +206,9 @@ def _turned(rotation: Array, x: float, y: float, z: float, out: Array) -> None:
     """Fill ``out`` with the rotation vector's matrix times ``rotation``."""
     angle = math.sqrt(x * x + y * y + z * z)
     if angle < 1e-12:
-        out[:] = rotation
+        for i in range(3):
+            for j in range(3):
+                out[i, j] = rotation[i, j]
         return
     x, y, z = x / angle, y / angle, z / angle
     c, s = math.cos(angle), math.sin(angle)
@@ -222,9 +251,89 @@ def _assemble(
 
 
 @cpu_kernel()
+def _residual(total: Array, scale: float, points: int) -> float:
+    """Return the mean squared residual of a component."""
+    model, target = total.shape[0] - 2, total.shape[0] - 1
+    squared: float = total[target, target] - 2.0 * scale * total[model, target] + scale * scale * total[model, model]
+    return squared / points
+
+
+@cpu_kernel()
+def _number(active: Array, rows: Array) -> int:
+    """Fill the row of each parameter, -1 where it is not refined, and return the size: rows, model and data."""
+    size = 0
+    for p in range(PARAMETERS):
+        rows[p] = -1
+        if active[p] and p != SCALE:
+            rows[p] = size
+            size += 1
+    # The model is the derivative by the scale.
+    rows[SCALE] = size
+    return size + 2
+
+
+@cpu_kernel()
+def _advance(
+    trial_total: Array, total: Array, trial_matrix: Array, matrix: Array, damped: Array, trial_slope: Array,
+    slope: Array, step: Array, active: Array, rows: Array, prior: Array, centre: Array, axes: Array, stop_gain: float,
+    here: Array, now: Array, there: Array, then: Array, control: Array,
+) -> bool:  # fmt: skip
+    """Take or leave a trial pose, put the next one in its place, and return whether that promises enough.
+
+    ``there`` and ``then`` are rotation and state of the trial, ``trial_total`` its products; ``here`` and ``now`` are
+    the best so far; ``control`` holds the best cost, the damping and the number of passes.
+    """
+    count = total.shape[0]
+    free = count - 1 if active[SCALE] else count - 2
+    trial = _assemble(trial_total, active, rows, then, prior, centre, trial_matrix, trial_slope)
+    control[2] += 1.0
+    if control[2] == 1.0 or trial < control[0]:
+        control[0], control[1] = trial, max(0.2 * control[1], 1e-7)
+        for p in range(count):
+            slope[p] = trial_slope[p]
+            for q in range(count):
+                total[p, q], matrix[p, q] = trial_total[p, q], trial_matrix[p, q]
+        for p in range(7):
+            now[p] = then[p]
+        for p in range(3):
+            for q in range(3):
+                here[p, q] = there[p, q]
+    else:
+        control[1] *= 10.0
+    promising = False
+    while control[1] < 1e6 and free > 0:
+        for p in range(free):
+            for q in range(free):
+                damped[p, q] = matrix[p, q]
+            damped[p, p] += control[1] * matrix[p, p] + 1e-300
+        if _solve(damped, slope, free, step):
+            gain = 0.0
+            for p in range(free):
+                gain += 2.0 * step[p] * slope[p]
+                for q in range(free):
+                    gain -= step[p] * matrix[p, q] * step[q]
+            promising = gain >= stop_gain
+            break
+        control[1] *= 10.0
+    if promising:
+        x, y, z = 0.0, 0.0, 0.0
+        for p in range(3):
+            if active[p]:
+                size = step[rows[p]]
+                x, y, z = x + size * axes[p, 0], y + size * axes[p, 1], z + size * axes[p, 2]
+        _turned(here, x, y, z, there)
+        for p in range(7):
+            then[p] = now[p]
+        for p in range(3, PARAMETERS):
+            if active[p]:
+                then[p - 3] += step[rows[p]]
+    return promising
+
+
+@cpu_kernel()
 def refine(
     first: int, last: int, values: Array, centre: int, depth: int, u: Array, v: Array, column: Array, row: Array,
-    qx: Array, qy: Array, data: Array, transfer: Array, whitening: Array, group: Array, optics: Array,
+    qx: Array, qy: Array, higher: Array, data: Array, transfer: Array, whitening: Array, group: Array, optics: Array,
     image: Array, active: Array, axes: Array, prior: Array, prior_centre: Array, most_steps: int, stop_gain: float,
     rotations: Array, state: Array, cost: Array, normal: Array, residual: Array, evaluations: Array,
 ) -> None:  # fmt: skip
@@ -241,6 +350,8 @@ def refine(
         Components as whole frequencies of the box.
     qx, qy : float32 arrays, shape (points,)
         Components in 1/A, for the defocus.
+    higher : float32 array, shape (points,)
+        What further even aberrations add to the phase of the transfer function.
     data, transfer : complex64 and float32 arrays, shape (images, points)
     whitening : float32 array, shape (groups, points)
     group : int64 array, shape (images,)
@@ -269,72 +380,32 @@ def refine(
     evaluations : int64 array, shape (n,)
         Passes over the components.
     """
-    rows = np.full(PARAMETERS, -1, np.int64)
-    size = 0
-    for p in range(PARAMETERS):
-        if active[p] and p != SCALE:
-            rows[p] = size
-            size += 1
-    # The model is the derivative by the scale.
-    rows[SCALE] = size
-    free = size + 1 if active[SCALE] else size
-    count = size + 2
+    rows = np.empty(PARAMETERS, np.int64)
+    count = _number(active, rows)
     reach = 0
     for i in range(u.size):
         reach = max(reach, column[i], abs(row[i]))
+    ramp_x, ramp_y = np.empty((2 * reach + 1, 2), np.float32), np.empty((2 * reach + 1, 2), np.float32)
+    total, trial_total = np.empty((count, count)), np.empty((count, count))
+    slope, trial_slope, step = np.zeros(count), np.zeros(count), np.zeros(count)
+    control = np.empty(3)
     for n in range(first, last):
         m = image[n]
-        ramp_x, ramp_y = np.empty((2 * reach + 1, 2), np.float32), np.empty((2 * reach + 1, 2), np.float32)
-        total, trial_total = np.empty((count, count)), np.empty((count, count))
         matrix, trial_matrix, damped = np.zeros((count, count)), np.zeros((count, count)), np.zeros((count, count))
-        slope, trial_slope, step = np.zeros(count), np.zeros(count), np.zeros(count)
         here, there = rotations[n].copy(), rotations[n].copy()
         now, then = state[n].copy(), state[n].copy()
-        best, damping, used = np.inf, 1e-3, 0
-        while used < most_steps:
-            _products(values, centre, depth, u, v, column, row, qx, qy, data[m], transfer[m], whitening[group[m]],
-                      optics, then, there, axes[n], active, rows, ramp_x, ramp_y, trial_total)  # fmt: skip
-            trial = _assemble(trial_total, active, rows, then, prior, prior_centre[n], trial_matrix, trial_slope)
-            used += 1
-            if used == 1 or trial < best:
-                best = trial
-                here[:, :], now[:] = there, then
-                total[:, :], matrix[:, :], slope[:] = trial_total, trial_matrix, trial_slope
-                damping = max(0.2 * damping, 1e-7)
-            else:
-                damping *= 10.0
-            promising = False
-            while damping < 1e6 and free > 0:
-                damped[:, :] = matrix
-                for p in range(free):
-                    damped[p, p] += damping * matrix[p, p] + 1e-300
-                if _solve(damped, slope, free, step):
-                    gain = 0.0
-                    for p in range(free):
-                        gain += 2.0 * step[p] * slope[p]
-                        for q in range(free):
-                            gain -= step[p] * matrix[p, q] * step[q]
-                    promising = gain >= stop_gain
-                    break
-                damping *= 10.0
-            if not promising:
+        control[0], control[1], control[2] = np.inf, 1e-3, 0.0
+        while control[2] < most_steps:
+            _products(values, centre, depth, u, v, column, row, qx, qy, higher, data[m], transfer[m],
+                      whitening[group[m]], optics, then, there, axes[n], active, rows, ramp_x, ramp_y,
+                      trial_total)  # fmt: skip
+            if not _advance(
+                trial_total, total, trial_matrix, matrix, damped, trial_slope, slope, step, active, rows, prior,
+                prior_centre[n], axes[n], stop_gain, here, now, there, then, control,
+            ):  # fmt: skip
                 break
-            turn = np.zeros(3)
-            for p in range(3):
-                if active[p]:
-                    for j in range(3):
-                        turn[j] += step[rows[p]] * axes[n, p, j]
-            _turned(here, turn[0], turn[1], turn[2], there)
-            then[:] = now
-            for p in range(3, PARAMETERS):
-                if active[p]:
-                    then[p - 3] += step[rows[p]]
-        rotations[n], state[n], cost[n], evaluations[n] = here, now, best, used
-        scale = now[2]
-        residual[n] = (
-            total[count - 1, count - 1] - 2.0 * scale * total[count - 2, count - 1]
-            + scale * scale * total[count - 2, count - 2]
-        ) / u.size  # fmt: skip
+        rotations[n], state[n], cost[n], evaluations[n] = here, now, control[0], int(control[2])
+        residual[n] = _residual(total, now[2], u.size)
         for p in range(PARAMETERS):
             for q in range(PARAMETERS):
                 both = active[p] and active[q]
@@ -347,7 +418,7 @@ def warm() -> None:
     values = np.zeros(2 * (centre + 1) * (2 * centre + 1) ** 2, np.float32)
     k, whole = np.zeros(1, np.float32), np.zeros(1, np.int32)
     refine(
-        0, 1, values, centre, centre, k, k, whole, whole, k, k, np.zeros((1, 1), np.complex64),
+        0, 1, values, centre, centre, k, k, whole, whole, k, k, k, np.zeros((1, 1), np.complex64),
         np.zeros((1, 1), np.float32), k[None], np.zeros(1, np.int64), np.ones(3), np.zeros(1, np.int64),
         np.ones(PARAMETERS, np.bool_), np.eye(3)[None], np.zeros(PARAMETERS), np.zeros((1, PARAMETERS)), 1, 0.1,
         np.eye(3)[None].copy(), np.ones((1, 7)), np.zeros(1), np.zeros((1, PARAMETERS, PARAMETERS)),

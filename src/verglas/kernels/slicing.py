@@ -16,7 +16,7 @@ from verglas.kernels.compile import cpu_kernel
 Array = np.ndarray[Any, Any]
 
 
-def sample_body(values: Array, centre: int, x: float, y: float, z: float) -> tuple[float, float]:
+def sample_body(values: Array, centre: int, depth: int, x: float, y: float, z: float) -> tuple[float, float]:
     """Return real and imaginary part at one point.
 
     Parameters
@@ -25,6 +25,8 @@ def sample_body(values: Array, centre: int, x: float, y: float, z: float) -> tup
         Flat transform, see the module.
     centre
         Largest index along an axis; the point must lie less than ``centre - 1`` from the origin.
+    depth
+        Largest index along z: ``centre``, or 0 for the single plane of an image.
     x, y, z
         Point in voxels of the transform.
     """
@@ -32,7 +34,7 @@ def sample_body(values: Array, centre: int, x: float, y: float, z: float) -> tup
     sign = one
     if x < np.float32(0.0):
         sign = -one
-    fx, fy, fz = x * sign, y * sign + np.float32(centre), z * sign + np.float32(centre)
+    fx, fy, fz = x * sign, y * sign + np.float32(centre), z * sign + np.float32(depth)
     # All three are positive, so that truncation is the floor; unsigned offsets spare numba's wrap-around checks.
     ix, iy, iz = np.uintp(fx), np.uintp(fy), np.uintp(fz)
     dx, dy, dz = fx - np.float32(ix), fy - np.float32(iy), fz - np.float32(iz)
@@ -57,8 +59,7 @@ def gradient_body(
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """Return real and imaginary part at one point, then the real parts of d/dx, d/dy, d/dz and their imaginary parts.
 
-    Parameters as :func:`sample_body`; ``depth`` is the largest index along z: ``centre``, or 0 for the single plane of
-    an image. Derivatives are those of the interpolated function, which jump at voxel faces.
+    Parameters as :func:`sample_body`. Derivatives are those of the interpolated function, which jump at voxel faces.
     """
     one = np.float32(1.0)
     sign = one
@@ -103,15 +104,15 @@ _gradient = cpu_kernel(inline=True)(gradient_body)
 
 
 @cpu_kernel(parallel=True, fastmath=True)
-def slice_values(values: Array, centre: int, rotations: Array, kx: Array, ky: Array, out: Array) -> None:
+def slice_values(values: Array, centre: int, depth: int, rotations: Array, kx: Array, ky: Array, out: Array) -> None:
     """Fill ``out[n, i]`` with the transform at ``rotations[n]^T (kx[i], ky[i], 0)``.
 
     Parameters
     ----------
     values : float32 array
         Flat transform, see the module.
-    centre : int
-        Its largest index.
+    centre, depth : int
+        Its largest indices, see :func:`sample_body`.
     rotations : float32 array, shape (n, 3, 3)
     kx, ky : float32 arrays, shape (points,)
         In voxels of the transform.
@@ -123,7 +124,7 @@ def slice_values(values: Array, centre: int, rotations: Array, kx: Array, ky: Ar
         zx, zy = rotations[n, 0, 2], rotations[n, 1, 2]
         for i in range(kx.size):
             u, v = kx[i], ky[i]
-            real, imaginary = _sample(values, centre, xx * u + xy * v, yx * u + yy * v, zx * u + zy * v)
+            real, imaginary = _sample(values, centre, depth, xx * u + xy * v, yx * u + yy * v, zx * u + zy * v)
             out[n, i] = complex(real, imaginary)
 
 
@@ -156,5 +157,5 @@ def warm() -> None:
     rotations = np.eye(3, dtype=np.float32)[None]
     k = np.zeros(1, np.float32)
     out = np.zeros((1, 1), np.complex64)
-    slice_values(values, centre, rotations, k, k, out)
+    slice_values(values, centre, centre, rotations, k, k, out)
     slice_gradients(values, centre, centre, rotations, k, k, out, np.zeros((1, 3, 1), np.complex64))

@@ -18,6 +18,7 @@ import numpy as np
 
 from verglas.kernels.arrays import array_namespace
 from verglas.microscopy.optics import Optics, wavelength_A
+from verglas.microscopy.zernike import even_phase, odd_phase
 
 
 def rfft_frequencies(shape: tuple[int, int], pixel_size_A: float, like: Any = None) -> tuple[Any, Any]:
@@ -87,13 +88,16 @@ def ctf(
     kx, ky = _points(xp, kx_per_A, ky_per_A, optics)
     particles = _particles(xp, optics, defocus_u_A, defocus_v_A, astigmatism_angle, phase_shift)
     shape = particles.shape[:-1] + kx.shape
-    if xp is np and not optics.tetrafoil_A:
+    if xp is np:
         from verglas.kernels.ctf import ctf_values
 
         flat = np.empty((int(np.prod(particles.shape[:-1])), kx.size), dtype)
-        ctf_values(kx.ravel(), ky.ravel(), particles.reshape(-1, 4), *_constants(optics), flat)
+        higher = even_aberration_phase(kx_per_A, ky_per_A, optics).ravel()
+        ctf_values(kx.ravel(), ky.ravel(), higher, particles.reshape(-1, 4), *_constants(optics), flat)
         return flat.reshape(shape)
-    return -xp.sin(_phase(xp, kx, ky, particles, optics)).astype(dtype)
+    return -xp.sin(_phase(xp, kx, ky, even_aberration_phase(kx_per_A, ky_per_A, optics), particles, optics)).astype(
+        dtype
+    )
 
 
 def ctf_and_gradient(
@@ -121,15 +125,18 @@ def ctf_and_gradient(
     kx, ky = _points(xp, kx_per_A, ky_per_A, optics)
     particles = _particles(xp, optics, defocus_u_A, defocus_v_A, astigmatism_angle, phase_shift)
     batch = particles.shape[:-1]
-    if xp is np and not optics.tetrafoil_A:
+    if xp is np:
         from verglas.kernels.ctf import ctf_values_and_gradient
 
         count = int(np.prod(batch))
         values = np.empty((count, kx.size), dtype)
         gradient = np.empty((count, 4, kx.size), dtype)
-        ctf_values_and_gradient(kx.ravel(), ky.ravel(), particles.reshape(-1, 4), *_constants(optics), values, gradient)
+        higher = even_aberration_phase(kx_per_A, ky_per_A, optics).ravel()
+        ctf_values_and_gradient(
+            kx.ravel(), ky.ravel(), higher, particles.reshape(-1, 4), *_constants(optics), values, gradient
+        )
         return values.reshape(batch + kx.shape), gradient.reshape((*batch, 4, *kx.shape))
-    phase = _phase(xp, kx, ky, particles, optics)
+    phase = _phase(xp, kx, ky, even_aberration_phase(kx_per_A, ky_per_A, optics), particles, optics)
     factors = np.pi * optics.wavelength_A * xp.stack([kx**2 + ky**2, kx**2 - ky**2, 2.0 * kx * ky])
     factors = xp.concatenate([factors, xp.ones_like(factors[:1])])
     gradient = -xp.expand_dims(xp.cos(phase), len(batch)) * factors
@@ -164,10 +171,28 @@ def ctf_2d(
     return ctf(kx, ky, optics, defocus_u_A, defocus_v_A, astigmatism_angle, phase_shift, dtype=dtype)
 
 
-def odd_aberration_phase(kx_per_A: Any, ky_per_A: Any, optics: Optics) -> Any:
-    """Return the odd part of the aberration phase in radians: coma of the tilted beam, and trefoil.
+def even_aberration_phase(kx_per_A: Any, ky_per_A: Any, optics: Optics) -> Any:
+    """Return what even aberrations beyond defocus and Cs add to chi, in radians: fourfold astigmatism and the others.
 
-    ``2 pi Cs lambda^2 k^2 (k . tilt) + 2 pi/3 lambda^2 A3 k^3 cos 3(az - angle)``; the first is cisTEM's phase.
+    ``-pi/2 lambda^3 A4 k^4 cos 4(az - angle)``, and minus the sum of Zernike polynomials.
+    """
+    xp = array_namespace(kx_per_A, ky_per_A)
+    kx, ky = _points(xp, kx_per_A, ky_per_A, optics)
+    phase = -even_phase(optics.even_zernike, kx, ky)
+    if optics.tetrafoil_A:
+        # k^4 cos 4(az - a) from (kx + i ky)^4.
+        angle, xx, yy = 4.0 * optics.tetrafoil_angle, kx * kx, ky * ky
+        cosine, sine = (xx - yy) ** 2 - 4.0 * xx * yy, 4.0 * kx * ky * (xx - yy)
+        fourfold = np.cos(angle) * cosine + np.sin(angle) * sine
+        phase = phase - 0.5 * np.pi * optics.wavelength_A**3 * optics.tetrafoil_A * fourfold
+    return phase
+
+
+def odd_aberration_phase(kx_per_A: Any, ky_per_A: Any, optics: Optics) -> Any:
+    """Return the odd part of the aberration phase in radians: coma of the tilted beam, trefoil, and the others.
+
+    ``2 pi Cs lambda^2 k^2 (k . tilt) + 2 pi/3 lambda^2 A3 k^3 cos 3(az - angle)``, the first being cisTEM's phase, and
+    the sum of Zernike polynomials.
     """
     xp = array_namespace(kx_per_A, ky_per_A)
     kx, ky = _points(xp, kx_per_A, ky_per_A, optics)
@@ -178,7 +203,7 @@ def odd_aberration_phase(kx_per_A: Any, ky_per_A: Any, optics: Optics) -> Any:
     sine = ky * (3.0 * kx * kx - ky * ky)
     angle = 3.0 * optics.trefoil_angle
     trefoil = 2.0 * np.pi / 3.0 * optics.trefoil_A * (np.cos(angle) * cosine + np.sin(angle) * sine)
-    return optics.wavelength_A**2 * (coma + trefoil)
+    return optics.wavelength_A**2 * (coma + trefoil) + odd_phase(optics.odd_zernike, kx, ky)
 
 
 def odd_aberration_factor(kx_per_A: Any, ky_per_A: Any, optics: Optics, *, dtype: Any = np.complex64) -> Any:
@@ -228,7 +253,11 @@ def power_with_thickness(
     kx, ky = _points(xp, kx_per_A, ky_per_A, optics)
     particles = _particles(xp, optics, defocus_u_A, defocus_v_A, astigmatism_angle, phase_shift)
     modulation = thickness_modulation(xp.hypot(kx, ky), optics.voltage_kV, thickness_A)
-    return 0.5 * (1.0 - modulation * xp.cos(2.0 * _phase(xp, kx, ky, particles, optics)))
+    return 0.5 * (
+        1.0
+        - modulation
+        * xp.cos(2.0 * _phase(xp, kx, ky, even_aberration_phase(kx_per_A, ky_per_A, optics), particles, optics))
+    )
 
 
 def b_factor_envelope(frequency_per_A: Any, b_factor_A2: Any) -> Any:
@@ -284,18 +313,11 @@ def _constants(optics: Optics) -> tuple[float, float]:
     return np.pi * wavelength, 0.5 * np.pi * optics.spherical_aberration_mm * 1e7 * wavelength**3
 
 
-def _phase(xp: Any, kx: Any, ky: Any, particles: Any, optics: Optics) -> Any:
-    """Return chi, shape (particles..., points...), as array operations."""
+def _phase(xp: Any, kx: Any, ky: Any, higher: Any, particles: Any, optics: Optics) -> Any:
+    """Return chi, shape (particles..., points...), as array operations; ``higher`` is what further aberrations add."""
     pi_wavelength, sphere = _constants(optics)
     columns = [particles[..., j].reshape(particles.shape[:-1] + (1,) * kx.ndim) for j in range(4)]
     xx, yy = kx * kx, ky * ky
     squared = xx + yy
     defocus = columns[0] * squared + columns[1] * (xx - yy) + columns[2] * (2.0 * kx * ky)
-    chi = pi_wavelength * defocus - sphere * squared**2 + columns[3]
-    if optics.tetrafoil_A:
-        # k^4 cos 4(az - a) from (kx + i ky)^4.
-        angle = 4.0 * optics.tetrafoil_angle
-        cosine, sine = (xx - yy) ** 2 - 4.0 * xx * yy, 4.0 * kx * ky * (xx - yy)
-        fourfold = np.cos(angle) * cosine + np.sin(angle) * sine
-        chi = chi - 0.5 * np.pi * optics.wavelength_A**3 * optics.tetrafoil_A * fourfold
-    return chi
+    return pi_wavelength * defocus - sphere * squared**2 + columns[3] + higher

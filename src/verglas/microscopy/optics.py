@@ -11,6 +11,7 @@ PLANCK_J_S = 6.62607015e-34
 ELECTRON_MASS_KG = 9.1093837015e-31
 ELEMENTARY_CHARGE_C = 1.602176634e-19
 SPEED_OF_LIGHT_M_PER_S = 299792458.0
+PLAIN = ((1.0, 0.0), (0.0, 1.0))
 
 
 def wavelength_A(voltage_kV: float) -> float:
@@ -54,6 +55,8 @@ class Optics:
         Threefold astigmatism: its coefficient in A, and its direction in radians.
     tetrafoil_A, tetrafoil_angle
         Fourfold astigmatism, likewise.
+    odd_zernike, even_zernike
+        Coefficients of further odd and even aberrations, radians, see :mod:`verglas.microscopy.zernike`.
     magnification
         Matrix ((xx, xy), (yx, yy)) that takes nominal spatial frequencies to true ones.
 
@@ -73,7 +76,9 @@ class Optics:
     trefoil_angle: float = 0.0
     tetrafoil_A: float = 0.0
     tetrafoil_angle: float = 0.0
-    magnification: tuple[tuple[float, float], tuple[float, float]] = ((1.0, 0.0), (0.0, 1.0))
+    odd_zernike: tuple[float, ...] = ()
+    even_zernike: tuple[float, ...] = ()
+    magnification: tuple[tuple[float, float], tuple[float, float]] = PLAIN
 
     def __post_init__(self) -> None:
         wavelength_A(self.voltage_kV)
@@ -81,6 +86,8 @@ class Optics:
             raise InputError(f"an amplitude contrast of {self.amplitude_contrast:g} makes no sense; use 0 to 1.")
         if not self.pixel_size_A > 0.0:
             raise InputError(f"a pixel size of {self.pixel_size_A:g} A makes no sense; it must be above zero.")
+        if not all(math.isfinite(value) for value in (*self.odd_zernike, *self.even_zernike)):
+            raise InputError("coefficients of aberrations must be finite numbers.")
         (a, b), (c, d) = self.magnification
         if not a * d - b * c > 0.0:
             raise InputError("the magnification matrix must not mirror or flatten images; its determinant is not > 0.")
@@ -98,7 +105,19 @@ class Optics:
     @property
     def has_odd_aberrations(self) -> bool:
         """Whether beam tilt or trefoil make the transfer function complex."""
-        return bool(self.beam_tilt_x_mrad or self.beam_tilt_y_mrad or self.trefoil_A)
+        return bool(self.beam_tilt_x_mrad or self.beam_tilt_y_mrad or self.trefoil_A or any(self.odd_zernike))
+
+    @property
+    def has_uneven_magnification(self) -> bool:
+        """Whether true spatial frequencies differ from nominal ones."""
+        return self.magnification != PLAIN
+
+    @property
+    def largest_magnification(self) -> float:
+        """Largest factor between true and nominal spatial frequencies."""
+        (a, b), (c, d) = self.magnification
+        whole, part = a * a + b * b + c * c + d * d, a * d - b * c
+        return math.sqrt(0.5 * (whole + math.sqrt(max(whole * whole - 4.0 * part * part, 0.0))))
 
 
 def anisotropic_magnification(

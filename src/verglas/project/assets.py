@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from verglas.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    import sqlite3  # types alone: declarations import this module, and their help shall be instant
 
 # Kind of asset -> its table. Group 0 of each kind is "All ...".
 TABLES = {
@@ -19,6 +21,8 @@ TABLES = {
     "model": "models",
     "package": "packages",
     "classification": "classifications",
+    "refinement": "refinements",
+    "selection": "selections",
 }
 ALL_NAMES = {
     "movie": "All Movies",
@@ -28,14 +32,18 @@ ALL_NAMES = {
     "model": "All Models",
     "package": "All Refinement Packages",
     "classification": "All Classifications",
+    "refinement": "All Refinements",
+    "selection": "All Class Selections",
 }
 # Kind -> (kind of its parent, column that names the parent).
 PARENTS = {
     "image": ("movie", "parent_movie"),
     "positions": ("image", "image"),
     "classification": ("package", "package"),
+    "refinement": ("package", "package"),
+    "selection": ("classification", "classification"),
 }
-JSON_COLUMNS = {"metadata", "sources", "files", "values"}
+JSON_COLUMNS = {"metadata", "sources", "files", "values", "details", "members"}
 FLAGS = {"protein_is_white", "contrast_inverted"}
 
 Record = dict[str, Any]
@@ -136,8 +144,10 @@ def list_assets(
     name: str | None = None,
     limit: int | None = None,
     offset: int = 0,
+    sort: str | None = None,
+    descending: bool = False,
 ) -> list[Record]:
-    """Return assets by number, those in the trash left out.
+    """Return assets by number or sorted by a column, those in the trash left out.
 
     Parameters
     ----------
@@ -147,9 +157,22 @@ def list_assets(
         A pattern with ``*`` and ``?`` that names must fit.
     limit, offset
         At most how many, and how many to leave out first.
+    sort, descending
+        Column to sort by, what is not known last; None keeps the order of numbers.
+
+    Raises
+    ------
+    InputError
+        There is no such column.
     """
     sql, values = _selection(connection, kind, group, name)
-    sql = f"SELECT a.* {sql} ORDER BY a.id LIMIT ? OFFSET ?"
+    direction = "DESC" if descending else "ASC"
+    order = f"a.id {direction}"
+    if sort is not None:
+        if sort not in columns_of(connection, kind):
+            raise InputError(f"a {kind} has no column {sort!r} to sort by.")
+        order = f'a."{sort}" IS NULL, a."{sort}" {direction}, {order}'
+    sql = f"SELECT a.* {sql} ORDER BY {order} LIMIT ? OFFSET ?"
     rows = connection.execute(sql, [*values, -1 if limit is None else limit, offset])
     return [to_record(row, kind) for row in rows]
 
@@ -158,6 +181,23 @@ def count_assets(connection: sqlite3.Connection, kind: str, *, group: int | str 
     """Return the number of assets in a group, those in the trash left out."""
     sql, values = _selection(connection, kind, group, name)
     return int(connection.execute(f"SELECT count(*) {sql}", values).fetchone()[0])
+
+
+def known_values(connection: sqlite3.Connection, kind: str, column: str) -> Record:
+    """Return how many assets have a value in a column, those in the trash left out, and the sum of numbers in it.
+
+    Raises
+    ------
+    InputError
+        There is no such column.
+    """
+    if column not in columns_of(connection, kind):
+        raise InputError(f"a {kind} has no column {column!r}.")
+    row = connection.execute(
+        f'SELECT count("{column}") AS count, coalesce(sum("{column}"), 0) AS sum '
+        f"FROM {table_of(kind)} WHERE trash IS NULL"
+    ).fetchone()
+    return {"count": row["count"], "sum": row["sum"]}
 
 
 def _selection(

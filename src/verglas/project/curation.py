@@ -7,6 +7,7 @@ import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from verglas.errors import InputError
@@ -79,6 +80,66 @@ def figures_of(project: Project, kind: str, group: int | str = 0) -> list[tuple[
                 numbers[place["id"]] |= {f"{result['kind']}.{name}": value for name, value in found.items()}
     names = sorted({name for one in numbers.values() for name in one})
     return [(asset, {name: numbers[asset["id"]].get(name) for name in names}) for asset in assets]
+
+
+def listed(project: Project, kind: str, text: str) -> set[int]:
+    """Return the numbers of assets named one by one.
+
+    Parameters
+    ----------
+    project
+        An open project.
+    kind
+        Of the assets.
+    text
+        Numbers with commas, or a text file with a number or name a line (``#`` begins a comment).
+
+    Raises
+    ------
+    InputError, NotFoundError
+        Something named is not there, or the name is not unique.
+    """
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() for word in words):
+        try:
+            lines = Path(text).read_text().splitlines()
+        except OSError as error:
+            raise InputError(f"{text!r} is neither numbers with commas nor a readable file ({error}).") from None
+        words = [line.split("#")[0].strip() for line in lines]
+    found = (project.asset(kind, int(word) if word.isdigit() else word) for word in words if word)
+    return {int(asset["id"]) for asset in found}
+
+
+def keep_as_group(project: Project, kind: str, name: str, members: Sequence[int]) -> None:
+    """Make a group of assets, or bring the group of that name up to date."""
+    known = {group["name"]: group["id"] for group in project.groups(kind)}
+    if name not in known:
+        project.edit({"edit": "group.add", "kind": kind, "name": name, "members": list(members)})
+        return
+    before = {asset["id"] for asset in project.assets(kind, group=known[name])}
+    for edit, changed in (("group.join", set(members) - before), ("group.leave", before - set(members))):
+        if changed:
+            project.edit({"edit": edit, "kind": kind, "group": known[name], "members": sorted(changed)})
+
+
+def figures_of_one(project: Project, asset: Record) -> Figures:
+    """Return all numbers known about one asset, by the names that `figures_of` gives them; other names are not there.
+
+    Parameters
+    ----------
+    project
+        An open project.
+    asset
+        Its record. Of an image, what its movie's alignment found counts too.
+    """
+    found = _numbers(asset)
+    results = project.results(asset["kind"], asset["id"])
+    if asset.get("parent_movie") is not None:
+        results += [one for one in project.results("movie", asset["parent_movie"]) if one["product"]["kind"] == "image"]
+    for result in results:
+        if result["active"]:
+            found |= {f"{result['kind']}.{name}": value for name, value in _numbers(result["values"]).items()}
+    return found
 
 
 def _numbers(values: Record) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,7 +112,9 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
         raise InputError("magnification distortion needs all three: angle, major and minor scale.")
     remembered = project.remembered("movie")
     report = ImportReport("movie")
-    references = {role: Path(name).absolute() for role, name in (("gain", fields.gain), ("dark", fields.dark)) if name}
+    references = {
+        role: Path(os.path.abspath(name)) for role, name in (("gain", fields.gain), ("dark", fields.dark)) if name
+    }
     sizes = {role: read_header_checked(path) for role, path in references.items()}
 
     def describe(path: Path) -> Record:
@@ -150,11 +153,12 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
             values[name], sources[name] = choose(words, candidates, path=path, option=option, warnings=report.warnings)
         binning = 1.0
         if fields.output_pixel_size_A is not None:
-            binning = fields.output_pixel_size_A / values["pixel_size_A"]
+            frame_pixel_A = values["pixel_size_A"] / (fields.eer_super_resolution if is_eer else 1)
+            binning = fields.output_pixel_size_A / frame_pixel_A
             if binning < 1:
                 raise InputError(
                     f"{path}: the wanted pixel size of {fields.output_pixel_size_A} A is below "
-                    f"the {values['pixel_size_A']} A of the file. Ask for a larger one: images are only made coarser."
+                    f"the {frame_pixel_A} A of its frames. Ask for a larger one: images are only made coarser."
                 )
         return {
             "n_x": header.n_x, "n_y": header.n_y, "n_frames": n_frames, **values, "sources": sources,
@@ -166,7 +170,12 @@ def import_movies(project: Project, patterns: Iterable[str], fields: MovieFields
             "eer_frames_per_image": fields.eer_frames_per_image if is_eer else None,
         }  # fmt: skip
 
-    records = gather(project, "movie", find_files("movie", patterns), describe, report)
+    files = find_files("movie", patterns)
+    for role, place in references.items():
+        if place in files:
+            files.remove(place)
+            report.warnings.append(f"{place.name} is the {role} reference of these movies: it was not imported as one.")
+    records = gather(project, "movie", files, describe, report)
     said = {key: value for key, value in asdict(fields).items() if value is not None}
     send(project, "movie", records, remembered | said, report)
     return report

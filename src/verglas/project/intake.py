@@ -121,7 +121,7 @@ def _request(
     if not kind.makes_asset and (of is None or of.kind != kind.of_kind):
         problems.append(f"job {job.number}: {event.key} does not say which {kind.of_kind} it belongs to.")
         return None
-    unknown = sorted(set(event.files) - set(kind.folders))
+    unknown = sorted(role for role in event.files if kind.folder(role) is None)
     if unknown:
         problems.append(
             f"job {job.number}: {event.key} has a file {unknown[0]!r}, which {event.kind} has no place for."

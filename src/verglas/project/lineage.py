@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 from verglas.errors import NotFoundError
 from verglas.execution.job_folder import JobFolder
+from verglas.project.assets import Record
 from verglas.project.project import Project
 from verglas.project.result_kinds import RESULT_KINDS
 
@@ -24,7 +26,7 @@ def job_edges(project: Project) -> list[tuple[int, int]]:
     maker: dict[int, int | None] = {row["id"]: row["job"] for row in project.results()}
     edges: set[tuple[int, int]] = set()
     for job in JobFolder.all_in(project.layout.jobs):
-        for record in (record for records in job.request().inputs.values() for record in records):
+        for record in (one for records in job.request().inputs.values() for each in records for one in _chain(each)):
             for column in columns.get(str(record.get("kind")), ()):
                 number = record.get(column)
                 if number is None:
@@ -37,3 +39,10 @@ def job_edges(project: Project) -> list[tuple[int, int]]:
                 if made_by is not None:
                     edges.add((made_by, job.number))
     return sorted(edges)
+
+
+def _chain(record: Record) -> Iterator[Record]:
+    """Yield a record and those of what it was made from, as far as the request holds them."""
+    yield record
+    if isinstance(record.get("parent"), dict):
+        yield from _chain(record["parent"])

@@ -123,5 +123,47 @@ CREATE INDEX classifications_name ON classifications (name);
 CREATE INDEX classifications_package ON classifications (package);
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, CTF_OF_IMAGES, PACKAGES, CLASSIFICATIONS)
+REFINEMENTS = """
+CREATE TABLE refinements (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, path TEXT NOT NULL, details TEXT NOT NULL,
+    package INTEGER, method TEXT, symmetry TEXT, classes INTEGER, round INTEGER, rounds INTEGER,
+    particles_used INTEGER, limit_A REAL, resolution_A REAL, creation INTEGER, created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX refinements_trash ON refinements (trash) WHERE trash IS NOT NULL;
+CREATE INDEX refinements_path ON refinements (path);
+CREATE INDEX refinements_name ON refinements (name);
+CREATE INDEX refinements_package ON refinements (package);
+"""
+
+SELECTIONS = """
+CREATE TABLE selections (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, classification INTEGER NOT NULL, members TEXT NOT NULL, note TEXT,
+    created REAL NOT NULL, trash INTEGER
+);
+CREATE INDEX selections_trash ON selections (trash) WHERE trash IS NOT NULL;
+CREATE INDEX selections_name ON selections (name);
+CREATE INDEX selections_classification ON selections (classification);
+"""
+
+MADE_VOLUMES = """
+ALTER TABLE volumes ADD COLUMN creation INTEGER;
+ALTER TABLE volumes ADD COLUMN package INTEGER;
+ALTER TABLE volumes ADD COLUMN parent_volume INTEGER;
+ALTER TABLE volumes ADD COLUMN symmetry TEXT;
+ALTER TABLE volumes ADD COLUMN mass_kDa REAL;
+ALTER TABLE volumes ADD COLUMN largest_dimension_A REAL;
+ALTER TABLE volumes ADD COLUMN resolution_A REAL;
+ALTER TABLE volumes ADD COLUMN mask_path TEXT;
+ALTER TABLE volumes ADD COLUMN validation INTEGER;
+"""
+
+MIGRATIONS: tuple[str, ...] = (
+    FIRST,
+    CTF_OF_IMAGES,
+    PACKAGES,
+    CLASSIFICATIONS,
+    REFINEMENTS,
+    SELECTIONS,
+    MADE_VOLUMES,
+)
 SCHEMA_VERSION = len(MIGRATIONS)

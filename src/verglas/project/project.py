@@ -22,11 +22,14 @@ from verglas.project.assets import (
     count_assets,
     find_asset,
     find_group,
+    known_values,
     list_assets,
     table_of,
     to_record,
 )
 from verglas.project.database import connect, dump
+from verglas.project.edits.filters import filter_key
+from verglas.project.edits.spheres import PREFIX as SPHERE
 from verglas.project.intake import is_waiting, take_in
 from verglas.project.journal import Line
 from verglas.project.layout import Layout, ProjectFile, check_name
@@ -332,16 +335,25 @@ class Project:
             return [to_record(row) for row in self._reading.execute(sql, values)]
 
     def assets(
-        self, kind: str, *, group: int | str = 0, name: str | None = None, limit: int | None = None, offset: int = 0
-    ) -> list[Record]:
+        self, kind: str, *, group: int | str = 0, name: str | None = None, limit: int | None = None, offset: int = 0,
+        sort: str | None = None, descending: bool = False,
+    ) -> list[Record]:  # fmt: skip
         """Return assets of a kind (``movie``, ``image``, ``positions``, ``volume``, ``model``) as plain JSON."""
         with self._lock:
-            return list_assets(self._reading, kind, group=group, name=name, limit=limit, offset=offset)
+            return list_assets(
+                self._reading, kind, group=group, name=name, limit=limit, offset=offset,
+                sort=sort, descending=descending,
+            )  # fmt: skip
 
     def count(self, kind: str, *, group: int | str = 0, name: str | None = None) -> int:
         """Return the number of assets in a group."""
         with self._lock:
             return count_assets(self._reading, kind, group=group, name=name)
+
+    def known(self, kind: str, column: str) -> Record:
+        """Return how many assets have a value in a column (``count``), and the sum of numbers in it (``sum``)."""
+        with self._lock:
+            return known_values(self._reading, kind, column)
 
     def asset(self, kind: str, asset: int | str) -> Record:
         """Return one asset by number or name."""
@@ -428,6 +440,17 @@ class Project:
         rows = self._rows("SELECT content FROM remembered WHERE kind = ?", kind)
         found: Record = json.loads(rows[0]["content"]) if rows else {}
         return found
+
+    def filters(self, kind: str) -> dict[str, Record]:
+        """Return the saved filters of a kind of asset by name: ``conditions``, ``sort``, ``descending``."""
+        start = filter_key(kind)
+        rows = self._rows("SELECT kind, content FROM remembered WHERE substr(kind, 1, ?) = ?", len(start), start)
+        return {row["kind"].removeprefix(start): json.loads(row["content"]) for row in rows}
+
+    def spheres(self) -> dict[str, Record]:
+        """Return the kept focus spheres by name: ``x_A``, ``y_A``, ``z_A``, ``radius_A``."""
+        rows = self._rows("SELECT kind, content FROM remembered WHERE substr(kind, 1, ?) = ?", len(SPHERE), SPHERE)
+        return {row["kind"].removeprefix(SPHERE): json.loads(row["content"]) for row in rows}
 
     def totals(self) -> Record:
         """Return the number of jobs that ended and the CPU hours they took, those in the trash included."""

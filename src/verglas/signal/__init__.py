@@ -39,6 +39,7 @@ _MODULES = {
         "power",
         "power_spectrum",
         "radial_average",
+        "tile_starts",
         "tiled_spectrum",
         "whitening_filter",
     ),

@@ -141,7 +141,7 @@ def tiled_spectrum(micrograph: Array, tile: int = 512, *, overlap: float = 0.5, 
         )
     if not 0 <= overlap < 1:
         raise InputError(f"The overlap of tiles must be at least 0 and below 1, not {overlap}.")
-    starts = [_tile_starts(n, tile, overlap) for n in micrograph.shape]
+    starts = [tile_starts(n, tile, overlap) for n in micrograph.shape]
     corners = [(y, x) for y in starts[0] for x in starts[1]]
 
     def spectrum_of(group: Sequence[tuple[int, int]]) -> Array:
@@ -236,6 +236,7 @@ def whitening_filter(power_spectrum: Any) -> Any:
     return np.divide(1.0, np.sqrt(values), out=np.zeros_like(values), where=values > 0)
 
 
-def _tile_starts(n: int, tile: int, overlap: float) -> list[int]:
+def tile_starts(n: int, tile: int, overlap: float) -> list[int]:
+    """Return where tiles begin that lie evenly from edge to edge and share at least a part of each with the next."""
     count = 1 + int(np.ceil((n - tile) / (tile * (1 - overlap)) - 1e-9))
     return [round(start) for start in np.linspace(0, n - tile, count)] if count > 1 else [(n - tile) // 2]

@@ -10,8 +10,11 @@ from verglas.errors import InputError
 from verglas.stages.classification2d import (
     Classification,
     ClassificationSettings,
+    ImageResult,
     WorkingImages,
+    blank_edges,
     classify_images,
+    density_mask,
     suggested_classes,
 )
 
@@ -98,3 +101,41 @@ def test_what_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
 def test_a_mask_without_background_is_refused() -> None:
     with pytest.raises(InputError, match="background"):
         WorkingImages.to_limit(BOX, OPTICS, 96.0, 10.0)
+
+
+def test_a_classification_goes_on_from_an_earlier_one(made: Shapes, found: Classification) -> None:
+    """One fine round from known classes and poses is as good as the rounds that found them; from nothing it is not."""
+    options = {"rounds": 1, "start_A": 12.0, "automask": True}
+    start = ImageResult(found.number, found.psi, found.displacements_A, found.log_likelihood, found.weight)
+    settings = ClassificationSettings(6, RADIUS_A, 20.0, finish_A=12.0, **options)  # type: ignore[arg-type]
+    working = WorkingImages.to_limit(BOX, OPTICS, RADIUS_A, 12.0)
+    again = classify_images(lambda rows: made.images[rows], made.defocus, working, settings, start=start)
+    assert np.mean(again.number == found.number) > 0.9, "classes keep their numbers"
+    fresh = classify(made, **options)
+    purities = [
+        sum(np.bincount(made.shape[one.number == k]).max(initial=0) for k in range(6)) / 900 for one in (again, fresh)
+    ]
+    assert purities[0] > 0.9 > purities[1]
+
+
+def test_the_automatic_mask_holds_the_density_and_leaves_the_rest_out() -> None:
+    place = (np.arange(BOX) - BOX // 2) * PIXEL_A
+    y, x = np.meshgrid(place, place, indexing="ij")
+    noise = np.random.Generator(np.random.Philox(1)).normal(0, 0.05, (BOX, BOX))
+    mask = density_mask(density(0, x, y) + noise, PIXEL_A, RADIUS_A)
+    assert mask[density(0, x, y) > 0.3].min() > 0.99
+    assert mask[(np.abs(y) > 60)].max() == 0.0 and mask.mean() < 0.5
+    np.testing.assert_array_equal(density_mask(np.zeros((BOX, BOX)), PIXEL_A, RADIUS_A), 1.0)
+
+
+def test_images_with_blank_edges_are_left_out(made: Shapes) -> None:
+    images = made.images[:60].copy()
+    images[::3, :, :7] = images[::3, :, 7:8].mean(axis=1, keepdims=True)
+    images[1, -3:] = 0.3
+    expected = np.arange(60) % 3 == 0
+    expected[1] = True
+    np.testing.assert_array_equal(blank_edges(images), expected)
+    settings = ClassificationSettings(2, RADIUS_A, 20.0, rounds=1, finish_A=20.0, exclude_blank_edges=True)
+    working = WorkingImages.to_limit(BOX, OPTICS, RADIUS_A, 20.0)
+    found = classify_images(lambda rows: images[rows], made.defocus[:60], working, settings)
+    np.testing.assert_array_equal(found.number < 0, expected)

@@ -23,7 +23,7 @@ def test_pure_noise_is_said_to_fail():
 
 
 def test_the_proof_in_small():
-    rows = [measure((number, 1024, 0.0)) for number in (0, 1, 10)]
+    rows = [measure((number, 1024, 0.0, "")) for number in (0, 1, 10)]
     found = errors_of(rows)
     assert found["gross_failures"] == 0
     assert found["median_error_of_mean_defocus_A"] < 60

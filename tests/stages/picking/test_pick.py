@@ -21,6 +21,7 @@ from verglas.stages.picking import (
     pick_particles,
     template_images,
 )
+from verglas.stages.picking.candidates import CANDIDATES
 
 AREAS = AreaSettings(edge_distance_A=40.0)
 BALLS = PickingSettings(radius_A=60.0, max_radius_A=80.0, areas=AREAS)
@@ -197,3 +198,14 @@ def test_real_apoferritin_against_people(real_data):
         people = read_coordinates(folder / "picks" / f"{stem}.star") * 1.5
         precision, recall = found_and_true(found.positions_A, people, 22.5)
         assert 2 * precision * recall / (precision + recall) > 0.9
+
+
+def test_blobs_darker_than_any_particle_are_left_out():
+    candidates = np.zeros(12, CANDIDATES)
+    candidates["peak_height"] = [11, 9, 10, 12, 25, 8, 42, 10, 11, 15, 5, 10]
+    candidates["background"] = 1.0
+    candidates["x_A"] = 200.0 * np.arange(12)
+    assert chosen(candidates, 6.0, score_factor=None).sum() == 11
+    kept = candidates["peak_height"][chosen(candidates, 6.0, score_factor=2.0)]
+    assert sorted(kept) == [8, 9, 10, 10, 10, 11, 11, 12, 15]
+    assert not chosen(candidates, 50.0, score_factor=2.0).any()

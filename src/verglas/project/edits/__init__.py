@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from verglas.project.edits import assets, groups, history, notes, results, trash
+from verglas.project.edits import (
+    assets,
+    filters,
+    groups,
+    history,
+    notes,
+    references,
+    results,
+    selections,
+    spheres,
+    trash,
+)
 from verglas.project.edits.edit import Edit, Numbers
 
-EDITS: dict[str, Edit] = {
-    edit.name: edit for module in (history, assets, groups, results, notes, trash) for edit in module.EDITS
-}
+MODULES = (history, assets, groups, results, selections, notes, trash, filters, spheres, references)
+EDITS: dict[str, Edit] = {edit.name: edit for module in MODULES for edit in module.EDITS}
 
 __all__ = ["EDITS", "Edit", "Numbers"]

@@ -17,6 +17,7 @@ PATH_COLUMNS = {
     "model": ("path",),
     "package": ("path",),
     "classification": ("path",),
+    "refinement": ("path",),
 }
 
 

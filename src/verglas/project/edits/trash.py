@@ -17,6 +17,8 @@ TABLES_WITH_TRASH = (
     "models",
     "packages",
     "classifications",
+    "refinements",
+    "selections",
     "results",
     "jobs",
 )

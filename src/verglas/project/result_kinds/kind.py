@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 Record = dict[str, Any]
+_NUMBER = re.compile(r"_[0-9]+$")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ResultKind:
     file_stem
         Makes the name of the files from the asset it belongs to and the number of its earlier results of this kind.
     folders
-        Role of a file -> folder it goes to.
+        Role of a file -> folder it goes to; a role ``particles`` is also that of ``particles_1``, ``particles_2`` ...
     product_columns
         From (asset it belongs to, result with its final files) the columns of the product.
     parent_column, active_column
@@ -49,3 +51,14 @@ class ResultKind:
     active_column: str
     endings: dict[str, str] = field(default_factory=dict)
     makes_asset: bool = False
+
+    def folder(self, role: str) -> str | None:
+        """Return the folder that a file goes to, or None where such a result has no file of that role."""
+        return self.folders.get(role) or self.folders.get(_NUMBER.sub("", role))
+
+    def ending(self, role: str) -> str:
+        """Return what follows the stem in a file's name; numbered roles are told apart by their numbers."""
+        if role in self.folders:
+            return self.endings.get(role, "")
+        number = _NUMBER.search(role)
+        return self.endings.get(_NUMBER.sub("", role), "") + (number.group() if number else "")

@@ -7,9 +7,12 @@ from typing import Any
 
 _MODULES = {
     "classify": ("Classification", "classify_images"),
-    "particles": ("WorkingImages",),
-    "rounds": ("ClassState", "ImageResult", "first_state", "next_state", "random_start", "weigh"),
+    "members": ("aligned_members", "members_of", "write_members"),
+    "particles": ("WorkingImages", "blank_edges"),
+    "quality": ("ClassQuality", "class_quality"),
+    "rounds": ("ClassState", "density_mask", "first_state", "next_state", "random_start"),
     "settings": ("ClassificationSettings", "suggested_classes"),
+    "weighing": ("ImageResult", "weigh"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

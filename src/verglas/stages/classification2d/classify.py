@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verglas.engine import ClassSums
+from verglas.engine import Assignments, ClassSums
+from verglas.errors import InputError
 from verglas.formats import ParticleTable
-from verglas.stages.classification2d.particles import WorkingImages
+from verglas.stages.classification2d.particles import WorkingImages, blank_edges
 from verglas.stages.classification2d.rounds import (
     START_IMAGES,
     ClassState,
-    ImageResult,
-    Templates,
-    class_templates,
     first_state,
+    half_of,
     next_state,
     random_start,
-    weigh,
 )
 from verglas.stages.classification2d.settings import ClassificationSettings
+from verglas.stages.classification2d.weighing import ImageResult, Templates, class_templates, empty_rows, weigh
 
 Reader = Callable[[NDArray[np.int64]], Any]
 AT_ONCE = 500
@@ -55,13 +54,37 @@ class Classification:
     state: ClassState
 
 
-def used_in_round(number: int, particles: int, settings: ClassificationSettings) -> NDArray[np.int64]:
-    """Return which particles round ``number``, from 1, uses, in order: drawn anew every round."""
+def used_in_round(number: int, usable: NDArray[np.int64], settings: ClassificationSettings) -> NDArray[np.int64]:
+    """Return which of the usable particles round ``number``, from 1, uses, in order: drawn anew every round."""
+    particles = len(usable)
     wanted = min(particles, max(1, round(settings.part_used(number, particles) * particles)))
     if wanted == particles:
-        return np.arange(particles)
+        return usable
     random = np.random.Generator(np.random.Philox([settings.seed, number]))
-    return np.sort(random.choice(particles, wanted, replace=False))
+    return usable[np.sort(random.choice(particles, wanted, replace=False))]
+
+
+def usable_places(
+    read: Reader, particles: int, settings: ClassificationSettings, *, check: Callable[[], None] | None = None
+) -> NDArray[np.int64]:
+    """Return the places of all particles, or of those whose images have no blank edge where these are excluded.
+
+    Raises
+    ------
+    InputError
+        None is left.
+    """
+    if not settings.exclude_blank_edges:
+        return np.arange(particles)
+    whole = np.ones(particles, bool)
+    for first in range(0, particles, AT_ONCE):
+        if check is not None:
+            check()
+        places = np.arange(first, min(first + AT_ONCE, particles))
+        whole[places] = ~blank_edges(read(places))
+    if not whole.any():
+        raise InputError("every image has a blank edge; classify without excluding those.")
+    return np.flatnonzero(whole)
 
 
 def classify_images(
@@ -70,6 +93,7 @@ def classify_images(
     working: WorkingImages,
     settings: ClassificationSettings,
     *,
+    start: ImageResult | None = None,
     threads: int = 1,
     progress: Callable[[int, ClassState, ImageResult], None] | None = None,
 ) -> Classification:
@@ -85,6 +109,8 @@ def classify_images(
         Size and optics of the images; the noise is measured where that was not done.
     settings
         How.
+    start
+        Classes and poses to go on from, such as those of an earlier round; random classes when None.
     threads
         Threads.
     progress
@@ -102,11 +128,18 @@ def classify_images(
     """
     defocus = np.asarray(defocus, np.float64)
     particles = len(defocus)
-    noise, state = starting_point(read, defocus, working, settings, threads=threads)
-    working = replace(working, noise=noise)
+    usable = usable_places(read, particles, settings)
+    if start is None:
+        noise, state = starting_point(read, defocus, working, settings, usable, threads=threads)
+        working = replace(working, noise=noise)
+    else:
+        working = working.with_noise(read(noise_places(usable)), threads=threads)
+        sums = ClassSums(working.working_box, working.working_pixel_size_A, settings.classes, threads=threads)
+        add_known(read, defocus, working, settings, sums, start, usable, threads=threads)
+        state = continued_state(sums, start, settings)
     result = empty_rows(particles)
     for number in range(1, settings.rounds + 1):
-        used = used_in_round(number, particles, settings)
+        used = used_in_round(number, usable, settings)
         sums = ClassSums(working.working_box, working.working_pixel_size_A, settings.classes, threads=threads)
         found = weigh_places(read, defocus, working, settings, state, sums, used, number, threads=threads)
         result.number[:] = -1
@@ -122,29 +155,57 @@ def classify_images(
     )  # fmt: skip
 
 
+def noise_places(usable: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the particles around which the noise is measured."""
+    return usable[np.unique(np.linspace(0, len(usable) - 1, min(len(usable), NOISE_IMAGES)).astype(np.int64))]
+
+
 def starting_point(
-    read: Reader, defocus: NDArray[np.float64], working: WorkingImages, settings: ClassificationSettings, *,
-    threads: int = 1,
+    read: Reader, defocus: NDArray[np.float64], working: WorkingImages, settings: ClassificationSettings,
+    usable: NDArray[np.int64], *, threads: int = 1,
 ) -> tuple[NDArray[np.float64], ClassState]:  # fmt: skip
     """Return the noise's spectrum and the state that the first round starts from; see :func:`classify_images`."""
-    particles = len(defocus)
     if working.noise is None:
-        some = np.unique(np.linspace(0, particles - 1, min(particles, NOISE_IMAGES)).astype(np.int64))
-        working = working.with_noise(read(some), threads=threads)
+        working = working.with_noise(read(noise_places(usable)), threads=threads)
     random = np.random.Generator(np.random.Philox([settings.seed, 0]))
-    chosen = np.sort(random.choice(particles, min(particles, START_IMAGES * settings.classes), replace=False))
+    wanted = min(len(usable), START_IMAGES * settings.classes)
+    chosen = usable[np.sort(random.choice(len(usable), wanted, replace=False))]
     images = working.prepare(read(chosen), defocus[chosen], settings.start_A, settings.low_A, threads=threads)
     state = first_state(random_start(images, chosen, settings, threads=threads), settings)
     assert working.noise is not None
     return working.noise, state
 
 
-def empty_rows(particles: int) -> ImageResult:
-    """Return the rows of particles that no round has seen yet."""
-    zero = np.zeros(particles)
-    return ImageResult(
-        np.full(particles, -1, np.int64), zero.copy(), np.zeros((particles, 2)), zero.copy(), zero.copy()
-    )
+def add_known(
+    read: Reader, defocus: NDArray[np.float64], working: WorkingImages, settings: ClassificationSettings,
+    sums: ClassSums, known: ImageResult, places: NDArray[np.int64], *, threads: int = 1,
+    check: Callable[[], None] | None = None,
+) -> None:  # fmt: skip
+    """Add some particles to the sums of the classes, at the poses, that an earlier round gave them."""
+    for first in range(0, len(places), AT_ONCE):
+        if check is not None:
+            check()
+        rows = places[first : first + AT_ONCE]
+        rows = rows[known.number[rows] >= 0]
+        if not rows.size:
+            continue
+        images = working.prepare(read(rows), defocus[rows], settings.finish_A, settings.low_A, threads=threads)
+        poses = Assignments(
+            np.arange(len(rows)), known.number[rows], known.psi[rows], known.displacements_A[rows], known.weight[rows]
+        )
+        sums.insert(images, half_of(rows), poses)
+
+
+def continued_state(sums: ClassSums, known: ImageResult, settings: ClassificationSettings) -> ClassState:
+    """Return the state from which the first round goes on after an earlier classification.
+
+    Its classes were summed anew with :func:`add_known`, each half set by itself, so that halves stay independent.
+    """
+    used = known.number >= 0
+    empty = np.zeros((settings.classes, sums.box, sums.box), np.float32)
+    none = ClassState(empty, np.stack([empty, empty]), np.zeros(settings.classes), 0.5 * settings.max_shift_A)
+    state = next_state(none, sums, known.displacements_A[used], settings, settings.start_A)
+    return replace(state, number=0)
 
 
 def weigh_places(

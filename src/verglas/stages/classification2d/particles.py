@@ -16,6 +16,19 @@ from verglas.signal import noise_power, resize, smooth_size, sphere_mask
 ROOM = 1.25
 """The Nyquist frequency of the images worked with, over the finest frequency used."""
 EDGE_A = 15.0
+BLANK_LINES = 2
+BLANK = 0.3
+"""Where the outermost lines vary less than this part of what the image does, they hold no micrograph."""
+
+
+def blank_edges(images: Any) -> NDArray[np.bool_]:
+    """Tell which images, shape (n, box, box), have a blank edge: one that lies beyond the micrograph was filled."""
+    stack = np.asarray(images, np.float32)
+    whole = stack.std(axis=(1, 2))
+    sides = (stack[:, :BLANK_LINES], stack[:, -BLANK_LINES:], stack[:, :, :BLANK_LINES], stack[:, :, -BLANK_LINES:])
+    least = np.min([side.std(axis=(1, 2)) for side in sides], axis=0)
+    found: NDArray[np.bool_] = least < BLANK * whole
+    return found
 
 
 @dataclass(frozen=True)

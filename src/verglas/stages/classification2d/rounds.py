@@ -1,4 +1,4 @@
-"""A round of 2D classification: weigh classes and poses of each image, sum the classes anew, recentre, refill."""
+"""What passes from round to round of a 2D classification: averages made from sums, recentred, empty ones refilled."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from verglas.engine import (
-    Assignments,
-    ClassAverages,
-    ClassSums,
-    ImageSearchSettings,
-    ImageTemplates,
-    ParticleImages,
-    prepare_image_reference,
-    search_images,
-)
-from verglas.signal import irfft, rfft, shift, sphere_mask
+from verglas.engine import Assignments, ClassAverages, ClassSums, ParticleImages
+from verglas.signal import (
+    apply_filter,
+    cosine_lowpass,
+    irfft,
+    largest_components,
+    rfft,
+    shift,
+    soft_edge,
+    sphere_mask,
+)  # fmt: skip
 from verglas.stages.classification2d.settings import ClassificationSettings
 
-GRID_LIMIT_A = 15.0
-"""The search over all poses needs no finer detail; the refinement that follows goes to the round's limit."""
-STEPS_A_LIMIT = 3.0
-"""Resolution limit over the step between displacements."""
 DENSE = 0.3
 """Where a class average is denser than this part of its maximum, it counts for the centre of mass."""
 LEAST_SHARE = 0.1
 """A class with less than this part of a fair share of the particles is filled anew."""
-LEAST_SIGMA_A = 3.0
-LEAST_WEIGHT = 1e-3
-"""Classes that are less probable for an image get nothing of it."""
+UNCLEAR_SHARE = 0.33
+"""While the limit gets finer, also one with less than this that is resolved no better than half of the classes."""
+RICH = 1.5
+"""Only classes with so many fair shares are split."""
 JOIN_A = 25.0
 """Finer than this each half set is aligned to its own averages, so that halves agree on what is there, not on noise."""
+MASK_FILTER_A, MASK_LEVEL, MASK_EDGE_A = 20.0, 0.2, 10.0
+"""Automatic masks hold what is denser than a fifth of the densest after this filter, grown, then softened by 10 A."""
 START_IMAGES = 40
 """Images in each of the averages that the first round starts from."""
 
@@ -57,6 +56,8 @@ class ClassState:
         there is none.
     occupancy
         Particles in each class, as sums of weights; shape (classes,).
+    frc
+        Correlation of the halves of each class in each ring; shape (classes, rings).
     number
         Rounds done.
     """
@@ -67,6 +68,7 @@ class ClassState:
     shift_sigma_A: float
     resolution_A: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     occupancy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    frc: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     number: int = 0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -74,7 +76,7 @@ class ClassState:
         return {
             "averages": self.averages, "references": self.references, "share": self.share,
             "shift_sigma_A": np.array(self.shift_sigma_A), "resolution_A": self.resolution_A,
-            "occupancy": self.occupancy, "number": np.array(self.number),
+            "occupancy": self.occupancy, "frc": self.frc, "number": np.array(self.number),
         }  # fmt: skip
 
     @classmethod
@@ -82,33 +84,8 @@ class ClassState:
         """Return the state that such arrays hold."""
         return cls(
             arrays["averages"], arrays["references"], arrays["share"], float(arrays["shift_sigma_A"]),
-            arrays["resolution_A"], arrays["occupancy"], int(arrays["number"]),
+            arrays["resolution_A"], arrays["occupancy"], arrays["frc"], int(arrays["number"]),
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """What a round says of each of its images, the best class first.
-
-    Attributes
-    ----------
-    number
-        Best class, from 0; shape (n,).
-    psi
-        In-plane angle in radians; shape (n,).
-    displacements_A
-        Minus the particle table's origin; shape (n, 2).
-    log_likelihood
-        What the best class adds to the log-likelihood; shape (n,).
-    weight
-        Weight of the best class, 0 to 1; shape (n,).
-    """
-
-    number: NDArray[np.int64]
-    psi: NDArray[np.float64]
-    displacements_A: NDArray[np.float64]
-    log_likelihood: NDArray[np.float64]
-    weight: NDArray[np.float64]
 
 
 def half_of(numbers: Any) -> NDArray[np.int64]:
@@ -152,95 +129,6 @@ def first_state(sums: ClassSums, settings: ClassificationSettings) -> ClassState
     return ClassState(averages, np.stack([averages, averages]), share, 0.5 * settings.max_shift_A)
 
 
-def search_settings(state: ClassState, settings: ClassificationSettings, limit_A: float) -> ImageSearchSettings:
-    """Return how the engine searches in a round."""
-    grid_limit = max(limit_A, GRID_LIMIT_A)
-    return ImageSearchSettings(
-        limit_A=grid_limit, low_A=settings.low_A, shift_step_A=grid_limit / STEPS_A_LIMIT,
-        shift_range_A=settings.max_shift_A, shift_sigma_A=max(state.shift_sigma_A, LEAST_SIGMA_A), keep=settings.keep,
-        final_limit_A=limit_A, fit_scale=False,
-    )  # fmt: skip
-
-
-Templates = tuple[ImageTemplates, ImageTemplates]
-"""Of the two half sets."""
-
-
-def class_templates(
-    state: ClassState, images: ParticleImages, settings: ClassificationSettings, limit_A: float
-) -> Templates:
-    """Return each half set's references ready for the search."""
-    band = images.band
-    how = search_settings(state, settings, limit_A)
-
-    def of(half: int) -> ImageTemplates:
-        return ImageTemplates(
-            [
-                prepare_image_reference(one, band.pixel_size_A, limit_A=limit_A, radius_A=settings.mask_radius_A)
-                for one in state.references[half]
-            ],
-            band,
-            how,
-        )
-
-    return of(0), of(1)
-
-
-def weigh(
-    state: ClassState,
-    templates: Templates,
-    images: ParticleImages,
-    numbers: Any,
-    settings: ClassificationSettings,
-    sums: ClassSums,
-    limit_A: float,
-    *,
-    threads: int = 1,
-) -> ImageResult:
-    """Weigh the classes of some images and add them to the sums of the round.
-
-    Parameters
-    ----------
-    state
-        Of the round before.
-    templates
-        Its references, of :func:`class_templates`.
-    images
-        Prepared images.
-    numbers
-        Their places in the stack.
-    settings
-        Of the classification.
-    sums
-        What they are added to.
-    limit_A
-        Finest resolution of the round.
-    threads
-        Threads.
-    """
-    how = search_settings(state, settings, limit_A)
-    prior = np.log(np.maximum(state.share, 1e-4))
-    count, halves = len(images), half_of(numbers)
-    result = ImageResult(
-        np.zeros(count, np.int64), np.zeros(count), np.zeros((count, 2)), np.zeros(count), np.zeros(count)
-    )
-    for half in (0, 1):
-        rows = np.flatnonzero(halves == half)
-        if not rows.size:
-            continue
-        some = images.select(rows)
-        found = search_images(templates[half], some, how, log_prior=prior, threads=threads)
-        weights = np.exp(settings.smoothing * (found.log_likelihood - found.log_likelihood[:, :1]))
-        weights[weights < LEAST_WEIGHT * weights.sum(axis=1, keepdims=True)] = 0.0
-        weights /= weights.sum(axis=1, keepdims=True)
-        poses = Assignments.of_images(found.reference, found.psi, found.displacements_A, weights)
-        sums.insert(some, half, poses)
-        result.number[rows], result.psi[rows] = found.reference[:, 0], found.psi[:, 0]
-        result.displacements_A[rows] = found.displacements_A[:, 0]
-        result.log_likelihood[rows], result.weight[rows] = found.log_likelihood[:, 0], weights[:, 0]
-    return result
-
-
 def next_state(
     state: ClassState,
     sums: ClassSums,
@@ -272,19 +160,30 @@ def next_state(
     share = occupancy / max(float(occupancy.sum()), 1e-9)
     averages = made.images
     references = _joined(made, sums.box * sums.pixel_size_A)
+    halves = made.half_images
     if not last:
         if settings.recentre:
             for number, average in enumerate(made.images):
-                centre = _centre_of_mass(average, settings, sums.pixel_size_A)
+                centre = centre_of_mass(average, settings.mask_radius_A / sums.pixel_size_A)
                 averages[number] = shift(average, -centre)
                 for half in (0, 1):
                     references[half, number] = shift(references[half, number], -centre)
-        share = _refill(references, share, sums.box * sums.pixel_size_A)
+                    halves[half, number] = shift(halves[half, number], -centre)
+        ramping = settings.limit_A(state.number + 1) > settings.finish_A
+        resolved = _resolution(made, sums)
+        unclear = resolved >= np.median(resolved) if ramping else np.zeros(len(resolved), bool)
+        share = _refill(references, halves, share, unclear, sums.box * sums.pixel_size_A)
+        if settings.automask:
+            for number in range(settings.classes):
+                references[:, number] *= density_mask(
+                    references[:, number].mean(axis=0), sums.pixel_size_A, settings.mask_radius_A
+                )
     moved = np.asarray(displacements_A, np.float64)
     return ClassState(
         averages, references, share,
         shift_sigma_A=float(np.sqrt(np.mean(moved**2))) if moved.size else state.shift_sigma_A,
-        resolution_A=np.maximum(_resolution(made, sums), limit_A), occupancy=occupancy, number=state.number + 1,
+        resolution_A=np.maximum(_resolution(made, sums), limit_A), occupancy=occupancy, frc=made.frc,
+        number=state.number + 1,
     )  # fmt: skip
 
 
@@ -305,13 +204,10 @@ def _joined(made: ClassAverages, width_A: float) -> NDArray[np.float32]:
     return references
 
 
-def _centre_of_mass(
-    average: NDArray[np.float32], settings: ClassificationSettings, pixel_size_A: float
-) -> NDArray[np.float64]:
-    """Return the centre (y, x) of a class average's density, in pixels from the middle."""
-    box = len(average)
-    place = np.arange(box) - box // 2
-    inside = np.hypot(place[:, None], place) * pixel_size_A < settings.mask_radius_A
+def centre_of_mass(average: Any, radius_px: float) -> NDArray[np.float64]:
+    """Return the centre (y, x) of the dense part of a class average within a radius, in pixels from the middle."""
+    place = np.arange(len(average)) - len(average) // 2
+    inside = np.hypot(place[:, None], place) < radius_px
     density = np.where(inside & (average > DENSE * average.max(initial=0.0)), average, 0.0).astype(np.float64)
     total = density.sum()
     if not total > 0.0:
@@ -320,27 +216,48 @@ def _centre_of_mass(
     return centre
 
 
-def _refill(references: NDArray[np.float32], share: NDArray[np.float64], width_A: float) -> NDArray[np.float64]:
-    """Give each class that nearly nobody is in half of the particles of the largest one, in place.
+def _refill(
+    references: NDArray[np.float32], halves: NDArray[np.float32], share: NDArray[np.float64],
+    unclear: NDArray[np.bool_], width_A: float,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Give each class that few are in half of the particles of the largest one, in place, and return the new shares.
 
-    It begins with the coarse features of that one, without the finer ones: images that these do not fit go over.
+    Few are less than a tenth of a fair share, or, of unclear classes, a third. Of the largest class's two half
+    averages one's coarse features become the new class and the other's replace its own: with the noise of both they
+    differ, so that images can choose. The new class begins without finer features.
     """
     share = share.copy()
     fair = 1.0 / len(share)
     box = references.shape[-1]
     coarse = np.hypot(np.fft.fftfreq(box, 1.0 / box)[:, None], np.arange(box // 2 + 1)) <= width_A / JOIN_A
-    for poor in np.flatnonzero(share < LEAST_SHARE * fair):
+    for poor in np.argsort(share, kind="stable"):
         rich = int(np.argmax(share))
-        if share[rich] < fair:
-            break
+        if share[rich] < RICH * fair or share[poor] >= (UNCLEAR_SHARE if unclear[poor] else LEAST_SHARE) * fair:
+            continue
+        first, second = (np.where(coarse, rfft(halves[half, rich]), 0.0) for half in (0, 1))
         for half in (0, 1):
-            references[half, poor] = irfft(rfft(references[half, rich]) * coarse, references.shape[-2:])
-        share[rich] = share[poor] = 0.5 * share[rich]
+            own = rfft(references[half, rich])
+            references[half, poor] = irfft(first, (box, box))
+            references[half, rich] = irfft(np.where(coarse, second, own), (box, box))
+        # A class is split once a round: its half averages are used up.
+        share[poor] = share[rich] = 0.5 * share[rich]
+        halves[:, rich] = halves[:, poor] = references[:, rich]
     return share
 
 
-def _mask(sums: ClassSums, settings: ClassificationSettings) -> NDArray[np.float32]:
+def density_mask(average: Any, pixel_size_A: float, radius_A: float) -> NDArray[np.float32]:
+    """Return a soft mask of the largest connected dense part of a class average; all of it where there is none."""
+    smooth = apply_filter(np.asarray(average, np.float32), pixel_size_A, cosine_lowpass(MASK_FILTER_A, 0.01))
+    circle = sphere_mask(smooth.shape, radius_A, pixel_size_A) > 0.5
+    level = MASK_LEVEL * float(smooth[circle].max(initial=0.0))
+    dense = largest_components((smooth > level) & circle)
+    if level <= 0.0 or not dense.any():
+        return np.ones(smooth.shape, np.float32)
+    mask: NDArray[np.float32] = soft_edge(dense, MASK_EDGE_A / pixel_size_A, extend_pixels=MASK_EDGE_A / pixel_size_A)
+    return mask
 
+
+def _mask(sums: ClassSums, settings: ClassificationSettings) -> NDArray[np.float32]:
     mask: NDArray[np.float32] = sphere_mask(
         (sums.box, sums.box), settings.mask_radius_A, sums.pixel_size_A, edge_A=10.0
     )

@@ -38,8 +38,14 @@ class ClassificationSettings:
         Part of the particles that a round uses, in percent; 0: few at first, all in the last rounds.
     recentre
         Move class averages to the middle of the box.
+    automask
+        Mask class averages by their own density before images are compared with them.
+    exclude_blank_edges
+        Leave out images with a blank edge: those that reach beyond their micrograph.
+    least_part
+        The least part of the particles that a round uses, 0 to 1: that of the round which is continued.
     keep
-        How many classes of each image are refined and weighed.
+        How many poses of each image are refined and weighed in the rounds beyond 15 A.
     seed
         Key of all random numbers.
     """
@@ -54,7 +60,10 @@ class ClassificationSettings:
     smoothing: float = 1.0
     percent_used: float = 0.0
     recentre: bool = True
-    keep: int = 4
+    automask: bool = False
+    exclude_blank_edges: bool = False
+    least_part: float = 0.0
+    keep: int = 12
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -82,7 +91,7 @@ class ClassificationSettings:
             return self.percent_used / 100.0
         if self.rounds < 10:
             return 1.0
-        few = min(1.0, PARTICLES_A_CLASS * self.classes / max(1, particles))
+        few = min(1.0, max(self.least_part, PARTICLES_A_CLASS * self.classes / max(1, particles)))
         first = 5 if self.rounds < 20 else 10 if self.rounds < 30 else 15
         if number > self.rounds - 5:
             return 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from verglas.stages.ctf_estimation.points import fit_points
 from verglas.stages.ctf_estimation.quality import FitQuality, assess
 from verglas.stages.ctf_estimation.reliability import failure_probability
 from verglas.stages.ctf_estimation.search import CtfValues, SearchSettings, search
-from verglas.stages.ctf_estimation.spectrum import FINEST_PIXEL_A, ThonSpectrum, thon_spectrum
+from verglas.stages.ctf_estimation.spectrum import FINEST_PIXEL_A, ThonSpectrum, log_spectrum, thon_spectrum
+from verglas.stages.ctf_estimation.thickness import Thickness, find_thickness
+from verglas.stages.ctf_estimation.tilt import Tilt, find_tilt, tile_powers, untilted_spectrum
 
 Array = np.ndarray[Any, Any]
 
@@ -42,6 +44,9 @@ class CtfEstimate:
         Voltage, Cs, amplitude contrast, and the micrograph's pixel size.
     settings
         The search.
+    thickness, tilt
+        Of the specimen, where they were asked for. Where a tilt is certain, spectrum and fit are those of the middle of
+        the micrograph.
     """
 
     values: CtfValues
@@ -53,6 +58,8 @@ class CtfEstimate:
     spectrum: ThonSpectrum
     optics: Optics
     settings: SearchSettings
+    thickness: Thickness | None = None
+    tilt: Tilt | None = None
 
     @property
     def defocus_u_A(self) -> float:
@@ -86,9 +93,13 @@ class CtfEstimate:
 
     def as_ctffind(self, input_file: str = "") -> CtfResults:
         """Return the estimate as the content of CTFFIND's ``.txt``."""
+        tilt = self.tilt if self.tilt is not None and self.tilt.is_certain else None
         fit = CtfFit(
             self.defocus_u_A, self.defocus_v_A, self.defocus_angle_deg, self.phase_shift_deg,
             self.score, self.quality.fit_resolution_A,
+            tilt_axis_deg=math.nan if tilt is None else tilt.axis_deg,
+            tilt_angle_deg=math.nan if tilt is None else tilt.angle_deg,
+            thickness_A=self.thickness.thickness_A if self.thickness and self.thickness.is_certain else math.nan,
         )  # fmt: skip
         optics = self.optics
         return CtfResults(
@@ -114,6 +125,8 @@ def estimate_ctf(
     box: int = 512,
     finest_pixel_A: float | None = FINEST_PIXEL_A,
     settings: SearchSettings | None = None,
+    thickness_finest_A: float | None = None,
+    largest_tilt_deg: float | None = None,
     threads: int = 1,
 ) -> CtfEstimate:
     """Estimate the contrast transfer function of a micrograph.
@@ -133,6 +146,10 @@ def estimate_ctf(
         Where pixels are finer, the spectrum is that of pixels of this size; None to use pixels as they are.
     settings
         The search; defaults when None.
+    thickness_finest_A
+        Find the specimen's thickness too, from rings up to this resolution (3 A suits).
+    largest_tilt_deg
+        Find the specimen's tilt too, up to this angle; the fit is then that of the middle of the micrograph.
     threads
         Threads of the spectrum.
 
@@ -147,12 +164,34 @@ def estimate_ctf(
     """
     settings = SearchSettings() if settings is None else settings
     optics = Optics(voltage_kV, spherical_aberration_mm, amplitude_contrast, pixel_size_A)
-    spectrum = thon_spectrum(image, pixel_size_A, box=box, finest_pixel_A=finest_pixel_A, threads=threads)
+    tilt = None
+    if largest_tilt_deg is None:
+        spectrum = thon_spectrum(image, pixel_size_A, box=box, finest_pixel_A=finest_pixel_A, threads=threads)
+    else:
+        tiles = tile_powers(image, pixel_size_A, box=box, finest_pixel_A=finest_pixel_A)
+        spectrum = log_spectrum(tiles.power.mean(axis=0, dtype=np.float64), tiles.pixel_size_A)
     points = fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A)
     fit = search(points, settings)
-    quality = assess(spectrum, optics, fit.values, settings.coarsest_A)
+    if largest_tilt_deg is not None:
+        # the second time with the astigmatism of the spectrum whose rings the tilt no longer washes out
+        for _ in range(2):
+            tilt, plane = find_tilt(tiles, optics, fit.values, settings, largest_tilt_deg)
+            if not tilt.is_certain:
+                break
+            spectrum = untilted_spectrum(tiles, optics, plane)
+            points = fit_points(spectrum, optics, settings.coarsest_A, settings.finest_A)
+            fit = search(points, settings)
+    thickness = None
+    if thickness_finest_A is not None:
+        thickness = find_thickness(spectrum, optics, fit.values, settings.coarsest_A, thickness_finest_A)
+    known = thickness.thickness_A if thickness is not None and thickness.is_certain else 0.0
+    quality = assess(spectrum, optics, fit.values, settings.coarsest_A, known)
+    if failure_probability(fit.score, len(points.value)) > 0.5:
+        # what correlates with a fit that is more likely wrong than right are no rings
+        quality = replace(quality, fit_resolution_A=math.inf)
     mean_error, cosine_error, sine_error, _ = fit.errors
     across = math.sqrt(2.0 * (cosine_error**2 + sine_error**2))
     return CtfEstimate(
-        fit.values, mean_error, across, fit.score, len(points.value), quality, spectrum, optics, settings
+        fit.values, mean_error, across, fit.score, len(points.value), quality, spectrum, optics, settings,
+        thickness, tilt,
     )  # fmt: skip

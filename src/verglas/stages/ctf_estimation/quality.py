@@ -36,7 +36,7 @@ class FitQuality:
     background
         The slow part of the equi-phase average.
     fit
-        |CTF| at the mean defocus.
+        |CTF| at the mean defocus, of a specimen of the given thickness.
     quality
         Correlation of the equi-phase average with CTF^2 in a moving window of one and a half rings or more.
     noise
@@ -62,8 +62,12 @@ class FitQuality:
     iciness: float
 
 
-def assess(spectrum: ThonSpectrum, optics: Optics, values: CtfValues, coarsest_A: float) -> FitQuality:
+def assess(
+    spectrum: ThonSpectrum, optics: Optics, values: CtfValues, coarsest_A: float, thickness_A: float = 0.0
+) -> FitQuality:
     """Measure the quality of a fit from the coarsest resolution to the spectrum's edge.
+
+    The rings of a specimen of some thickness are weakened towards each node and turned round beyond it.
 
     References
     ----------
@@ -87,7 +91,8 @@ def assess(spectrum: ThonSpectrum, optics: Optics, values: CtfValues, coarsest_A
     turns = ring_turns(frequency**2, values, optics)
     period = 1.0 / np.maximum(abs(np.gradient(turns, step)), 1e-9) / step  # of CTF^2, in pixels
     first = max(3, math.ceil(1.0 / coarsest_A / step))
-    ctf_squared = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
+    nodes = np.sinc(optics.wavelength_A * frequency**2 * thickness_A)
+    ctf_squared = 0.5 - 0.5 * nodes * np.cos(2 * np.pi * turns)
     half = np.clip(np.ceil(0.75 * period), 4, len(rings) // 4).astype(int)
     background = _slow_part(equal, half, first)
     quality, noise = _moving_correlation(equal - background, ctf_squared, half, first)

@@ -69,5 +69,15 @@ def result_values(found: CtfEstimate) -> dict[str, object]:
         "pixel_size_A": found.optics.pixel_size_A,
         "spectrum_pixel_size_A": found.spectrum.pixel_size_A,
     }
+    if found.thickness is not None:
+        thickness = found.thickness
+        figures["thickness_A"] = thickness.thickness_A if thickness.is_certain else math.nan
+        figures["thickness_error_A"] = thickness.error_A if thickness.is_certain else math.nan
+    if found.tilt is not None:
+        tilt, known = found.tilt, found.tilt.is_certain
+        figures["tilt_axis_deg"] = tilt.axis_deg if known else math.nan
+        figures["tilt_angle_deg"] = tilt.angle_deg if known else math.nan
+        figures["tilt_axis_error_deg"] = tilt.axis_error_deg if known else math.nan
+        figures["tilt_angle_error_deg"] = tilt.angle_error_deg
     values: dict[str, object] = {name: value if math.isfinite(value) else None for name, value in figures.items()}
     return values | {"box": found.spectrum.box, "fit_is_aliased": bool(found.fit_is_aliased)}

@@ -18,6 +18,8 @@ SEEDS = 5
 FINALISTS = 3
 ROUNDS = 12
 SETTLED_A = 0.5
+PART_STEP_A, MEAN_STEP_A, MEAN_REACH_A = 200.0, 150.0, 300.0
+"""Of the two-dimensional search: at 5 A rings are a turn wide where the defocus differs by 1270 A (300 kV)."""
 SAME_A = 120.0  # finalists nearer than this lead to one fit
 
 
@@ -121,7 +123,11 @@ def search(points: Points, settings: SearchSettings) -> Fit:
     A. Rohou, N. Grigorieff, J. Struct. Biol. 192 (2015) 216, for the order of searches.
     """
     seeds = along_defocus(points, settings)
-    fits = [refine(points, start, decay, settings) for start, decay in in_two_dimensions(points, seeds, settings)]
+    background = orthogonal_background(points)
+    fits = [
+        refine(points, start, decay, settings, background)
+        for start, decay in in_two_dimensions(points, seeds, settings)
+    ]
     return max(fits, key=lambda fit: fit.gain)
 
 
@@ -174,10 +180,11 @@ def in_two_dimensions(
     """Return the best trials on a grid of mean defocus and astigmatism around each seed."""
     coarse = points.within(max(settings.finest_A, 5.0))
     radius = 0.5 * settings.max_astigmatism_A
-    steps = np.arange(-math.ceil(radius / 150.0), math.ceil(radius / 150.0) + 1) * 150.0
+    reach = math.ceil(radius / PART_STEP_A)
+    steps = np.arange(-reach, reach + 1) * PART_STEP_A
     parts = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     parts = parts[np.hypot(*parts.T) <= radius + 1e-6]
-    means = np.arange(-3, 4) * 100.0
+    means = np.arange(-MEAN_REACH_A, MEAN_REACH_A + 1.0, MEAN_STEP_A)
     found: list[tuple[float, CtfValues, float]] = []
     for seed, decay in seeds:
         grid = np.empty((len(means), len(parts), 4), np.float32)
@@ -211,43 +218,61 @@ def differ(first: CtfValues, second: CtfValues) -> bool:
     return bool(apart or first.phase_shift != second.phase_shift)
 
 
-def refine(points: Points, start: CtfValues, decay: float, settings: SearchSettings) -> Fit:
+def orthogonal_background(points: Points) -> Array:
+    """Return orthonormal smooth curves of frequency that span the background, shape (curves, points)."""
+    low, high = math.sqrt(points.squared.min()), math.sqrt(points.squared.max())
+    basis = background_basis(points.squared, low, high)
+    basis /= np.sqrt((basis**2).sum(axis=0))
+    # twice: what rounding leaves after the first time is gone after the second
+    for _ in range(2):
+        basis = np.linalg.solve(np.linalg.cholesky(basis.T @ basis), basis.T).T
+    return np.ascontiguousarray(basis.T)
+
+
+def refine(
+    points: Points, start: CtfValues, decay: float, settings: SearchSettings, background: Array | None = None
+) -> Fit:
     """Fit background, ring amplitude and transfer function together by damped least squares.
 
     The amplitude of the rings is a decay times a parabola in k^2; a restraint adds (astigmatism / tolerance)^2 to
-    the sum of squares in units of its variance.
+    the sum of squares in units of its variance. All that is a smooth background is taken off data and rings alike,
+    which is the same as fitting it with them; `background` is that of `orthogonal_background` if it is there already.
     """
-    low, high = math.sqrt(points.squared.min()), math.sqrt(points.squared.max())
-    background = background_basis(points.squared, low, high)
-    x = points.squared / high**2
-    envelope = np.exp(-decay * points.squared)[:, None] * np.stack([np.ones_like(x), x, x**2], axis=-1)
-    slopes = 2 * np.pi * np.stack([points.per_A, points.per_A * points.cosine, points.per_A * points.sine], axis=-1)
-    free_phase = settings.max_phase_shift > settings.min_phase_shift
-    if free_phase:
-        slopes = np.concatenate([slopes, np.full((len(x), 1), 2.0)], axis=1)
-    total = float((points.value**2).sum())
+    if background is None:
+        background = orthogonal_background(points)
+
+    def cleaned(rows: Array) -> Array:
+        left: Array = rows - (rows @ background.T) @ background
+        return left
+
+    x = points.squared * (1.0 / points.squared.max())
+    envelope = np.exp(-decay * points.squared) * np.stack([np.ones_like(x), x, x**2])
+    slopes = 2 * np.pi * np.stack([points.per_A, points.per_A * points.cosine, points.per_A * points.sine])
+    if settings.max_phase_shift > settings.min_phase_shift:
+        slopes = np.concatenate([slopes, np.full((1, len(x)), 2.0)])
+    value = cleaned(points.value)
+    total = float(points.value @ points.value)
     theta = np.array([start.mean_A, start.cosine_part_A, start.sine_part_A, start.phase_shift])
-    restraint = np.zeros(slopes.shape[1])
+    restraint = np.zeros(len(slopes))
     if settings.astigmatism_tolerance_A is not None:
         restraint[1:3] = (2.0 / settings.astigmatism_tolerance_A) ** 2
 
     def linear(theta: Array) -> tuple[Array, Array, Array, float]:
         turns = 2 * np.pi * points.turns(*theta)
-        columns = np.concatenate([background, -np.cos(turns)[:, None] * envelope], axis=1)
-        solution = solve(columns, points.value)
-        residual = points.value - columns @ solution
-        amplitude = np.maximum(envelope @ solution[background.shape[1] :], 0.0)
-        return turns, amplitude, residual, float((residual**2).sum())
+        shapes = cleaned(-np.cos(turns) * envelope)
+        solution = solve(shapes.T, value)
+        residual = value - solution @ shapes
+        amplitude = np.maximum(solution @ envelope, 0.0)
+        return turns, amplitude, residual, float(residual @ residual)
 
     turns, amplitude, residual, squares = linear(theta)
     damping = 1e-3
-    normal = np.eye(slopes.shape[1])
+    normal = np.eye(len(slopes))
     for _ in range(ROUNDS):
-        gradient = (amplitude * np.sin(turns))[:, None] * slopes
+        gradient = cleaned(amplitude * np.sin(turns) * slopes)
         variance = squares / len(x)
-        gradient -= background @ solve_many(background, gradient)
-        normal = gradient.T @ gradient + np.diag(restraint * variance)
-        right = gradient.T @ residual - restraint * variance * theta[: len(restraint)]
+        normal = gradient @ gradient.T + np.diag(restraint * variance)
+        right = gradient @ residual - restraint * variance * theta[: len(restraint)]
         moved = theta.copy()
         step = np.linalg.solve(normal + np.diag(np.diag(normal) * damping + 1e-12), right)
         moved[: len(step)] += np.clip(step, -300.0, 300.0)
@@ -263,18 +288,9 @@ def refine(points: Points, start: CtfValues, decay: float, settings: SearchSetti
             damping = max(damping, 1e-3) * 10.0
     errors = np.zeros(4)
     errors[: len(normal)] = np.sqrt(np.diag(np.linalg.pinv(normal)) * squares / len(x))
-    rings = -np.cos(turns) * amplitude
-    rings -= background @ solve(background, rings)
+    rings = cleaned(-np.cos(turns) * amplitude)
     product = float(rings @ points.value)
     score = product / math.sqrt(max(float(rings @ rings) * total, 1e-300))
     inside = settings.min_defocus_A - 500.0 <= theta[0] <= settings.max_defocus_A + 500.0
     gain = 1.0 - float(((points.value - rings) ** 2).sum()) / total if inside and product > 0 else -1.0
     return Fit(CtfValues(*theta.tolist()), (errors[0], errors[1], errors[2], errors[3]), score, gain)
-
-
-def solve_many(columns: Array, values: Array) -> Array:
-    """Return the least squares solutions for several right sides, shape (columns, sides)."""
-    normal = columns.T @ columns
-    normal += 1e-10 * np.diag(np.diag(normal))
-    solutions: Array = np.linalg.solve(normal, columns.T @ values)
-    return solutions

@@ -50,6 +50,41 @@ def tile_size(box: int, pixel_size_A: float, finest_pixel_A: float | None) -> in
     return tile + tile % 2
 
 
+def fitted_tile(shape: tuple[int, ...], box: int, pixel_size_A: float, finest_pixel_A: float | None) -> tuple[int, int]:
+    """Return the edges of spectrum and tiles, smaller than asked for where a micrograph is smaller than a tile.
+
+    Raises
+    ------
+    InputError
+        If pixel size, box or micrograph cannot be used.
+    """
+    if not pixel_size_A > 0:
+        raise InputError(f"A pixel size of {pixel_size_A:g} A makes no sense; give the micrograph's in A.")
+    if box < 64 or box % 2:
+        raise InputError(f"The box of the spectrum must be even and at least 64 pixels, not {box}.")
+    if len(shape) != 2 or min(shape) < 128:
+        raise InputError(
+            f"A CTF is fitted to an image of two axes of at least 128 pixels, not to one of shape {shape}."
+        )
+    tile = tile_size(box, pixel_size_A, finest_pixel_A)
+    if tile <= min(shape):
+        return box, tile
+    largest = min(shape) // 2 * 2
+    return max(64, 2 * int(box * largest / tile / 2)), largest
+
+
+def cut_spectrum(power: Array, box: int) -> Array:
+    """Return the lowest frequencies of half spectra of shape (..., tile, tile // 2 + 1), the edge being the box's."""
+    tile, half = power.shape[-2], box // 2
+    return np.concatenate([power[..., :half, :], power[..., tile - half :, :]], axis=-2)[..., : half + 1]
+
+
+def log_spectrum(power: Array, pixel_size_A: float) -> ThonSpectrum:
+    """Return a spectrum from its power, shape (box, box // 2 + 1)."""
+    floor = float(np.median(power)) * 1e-6
+    return ThonSpectrum(np.log(np.maximum(power, floor)).astype(np.float32), pixel_size_A)
+
+
 def frame_groups(frames: Iterable[Array], count: int) -> Iterator[Array]:
     """Sum a movie's frames in groups, one group in memory at a time.
 
@@ -112,32 +147,18 @@ def thon_spectrum(
     InputError
         If the micrograph is too small, or has pixels that are not finite or all alike.
     """
-    if not pixel_size_A > 0:
-        raise InputError(f"A pixel size of {pixel_size_A:g} A makes no sense; give the micrograph's in A.")
-    if box < 64 or box % 2:
-        raise InputError(f"The box of the spectrum must be even and at least 64 pixels, not {box}.")
-    power, tile, shape = None, 0, None
+    power, shape = None, None
     for one in [image] if isinstance(image, np.ndarray) else image:
-        if one.ndim != 2 or min(one.shape) < 128:
-            raise InputError(
-                f"A CTF is fitted to an image of two axes of at least 128 pixels, not to one of shape {one.shape}."
-            )
-        if power is None:
-            shape, tile = one.shape, tile_size(box, pixel_size_A, finest_pixel_A)
-            if tile > min(shape):
-                largest = min(shape) // 2 * 2
-                box = max(64, 2 * int(box * largest / tile / 2))
-                tile = largest
+        if shape is None:
+            box, tile = fitted_tile(one.shape, box, pixel_size_A, finest_pixel_A)
+            shape = one.shape
         elif one.shape != shape:
             raise InputError(f"Images of shapes {shape} and {one.shape} do not go into one spectrum.")
         added = _tile_power(one, tile, threads)
         power = added if power is None else power + added
     if power is None:
         raise InputError("There is no image to fit a CTF to.")
-    half = box // 2
-    rows = np.concatenate([power[:half], power[tile - half :]])[:, : half + 1]
-    floor = float(np.median(rows)) * 1e-6
-    return ThonSpectrum(np.log(np.maximum(rows, floor)), pixel_size_A * tile / box)
+    return log_spectrum(cut_spectrum(power, box), pixel_size_A * tile / box)
 
 
 def _tile_power(image: Array, tile: int, threads: int) -> Array:

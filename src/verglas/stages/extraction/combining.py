@@ -112,26 +112,44 @@ def shared_micrographs(tables: Sequence[ParticleTable]) -> bool:
     return sum(map(len, sets)) > len(set().union(*sets))
 
 
-def without_duplicates(tables: Sequence[ParticleTable], least_distance_A: float) -> list[Array]:
-    """Return the rows of each table that have no earlier particle nearby in the same micrograph.
+def places_A(table: ParticleTable) -> Array:
+    """Return where particles lie in their micrographs, x and y in A: coordinates corrected by origins."""
+    size = coordinate_pixel_A(table)
+    return np.stack([table[f"coordinate_{axis}_px"] * size - table[f"origin_{axis}_A"] for axis in ("x", "y")], axis=1)
 
-    Places are the coordinates corrected by the origins, in A.
+
+def coordinate_pixel_A(table: ParticleTable) -> Array:
+    """Return the pixel size in which each particle's coordinates are measured."""
+    sizes = {group.number: group.micrograph_pixel_size_A for group in table.optics}
+    size = np.array([sizes.get(number, 0.0) for number in table["optics_group"].tolist()])
+    return np.asarray(np.where(size > 0, size, table["pixel_size_A"]))
+
+
+def without_duplicates(
+    tables: Sequence[ParticleTable], least_distance_A: float, *, prefer: Array | None = None
+) -> list[Array]:
+    """Return the rows of each table that have no preferred particle nearby in the same micrograph.
+
+    Parameters
+    ----------
+    tables
+        Particles; those that name no micrograph are all kept.
+    least_distance_A
+        What is nearer to a preferred one is left out.
+    prefer
+        Of all particles, one table after the other: of neighbours the largest stays; none: the earliest.
     """
-    places, micrographs = [], []
-    for table in tables:
-        sizes = {group.number: group.micrograph_pixel_size_A for group in table.optics}
-        size = np.array([sizes.get(number, 0.0) for number in table["optics_group"].tolist()])
-        size = np.where(size > 0, size, table["pixel_size_A"])
-        x = table["coordinate_x_px"] * size - table["origin_x_A"]
-        y = table["coordinate_y_px"] * size - table["origin_y_A"]
-        places.append(np.stack([x, y], 1))
-        micrographs += table.names_of("micrograph")
-    all_places = np.concatenate(places)
+    micrographs = [name for table in tables for name in table.names_of("micrograph")]
+    all_places = np.concatenate([places_A(table) for table in tables])
+    order = np.arange(len(all_places)) if prefer is None else np.argsort(-np.asarray(prefer), kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
     numbers = np.unique(micrographs, return_inverse=True)[1]
     named = np.array([bool(name) for name in micrographs])
     alive = np.ones(len(all_places), bool)
     for number in np.unique(numbers[named]):
         rows = np.flatnonzero((numbers == number) & named)
+        rows = rows[np.argsort(rank[rows])]
         tree = cKDTree(all_places[rows])
         for place, row in enumerate(rows):
             if alive[row]:

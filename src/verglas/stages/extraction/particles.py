@@ -104,10 +104,11 @@ def particle_table(
     table["image_section"] = np.arange(1, total + 1)
     table.set_names("image_name", [stack] * total)
     table.set_names("micrograph", [micrographs[number][0].name for number in of])
-    table["coordinate_x_px"], table["coordinate_y_px"] = centres.T
     facts = [one for one, _, _ in micrographs]
     sizes = np.array([one.pixel_size_A for one in facts])[of]
     shifts = np.concatenate([np.asarray(one, np.float64).reshape(-1, 2) for _, _, one in micrographs])
+    # As in RELION a coordinate is the middle of the image, and the particle's centre is coordinate - origin.
+    table["coordinate_x_px"], table["coordinate_y_px"] = (centres + shifts).T
     table["origin_x_A"], table["origin_y_A"] = shifts.T * sizes
     tilt = np.concatenate([local_defocus(one, *np.asarray(places, np.float64).reshape(-1, 2).T)
                            for one, places, _ in micrographs])  # fmt: skip

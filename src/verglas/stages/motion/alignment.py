@@ -8,7 +8,7 @@ map and no interpolated peak are needed) finish it. Each step's path is smoothed
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from verglas.stages.motion.low_frequencies import LowFrequencies, phase_ramps
 from verglas.stages.motion.search import CoarseSearch
 from verglas.stages.motion.smoothing import smooth_path
 
-LEAST_SIGNIFICANCE = 6.0
+LEAST_JOINT_SIGNIFICANCE = 7.0
+"""Of the correlation of all frames together, above which they are said to have something in common."""
+CLEAR_SIGNIFICANCE = 6.0
+"""Of a typical frame, below which another way to find the path is tried too."""
 ROW_CHUNKS = 16
 
 
@@ -98,6 +101,8 @@ class Alignment:
         Estimated standard error of each frame's own measurement (x, y), before smoothing; infinite where there is none.
     significance
         Correlation of each frame with all others over what noise would give.
+    joint_significance
+        The same of all frames together: sparse movies have something in common though no frame shows it by itself.
     rounds
         Newton rounds used.
     converged
@@ -111,10 +116,17 @@ class Alignment:
     shifts_A: np.ndarray
     errors_A: np.ndarray
     significance: np.ndarray
+    joint_significance: float
     rounds: int
     converged: bool
     found_signal: bool
     smoothing: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether typical frames show by themselves what they have in common, so that parts of them can too."""
+        measured = self.significance[self.significance != 0]
+        return bool(np.median(measured) >= CLEAR_SIGNIFICANCE) if measured.size else False
 
 
 class Aligner:
@@ -158,7 +170,7 @@ class Aligner:
         list(self.pool.map(rows, range(ROW_CHUNKS)))
         return ramp_x, ramp_y, total_re, total_im
 
-    def measure(self, shifts_A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def measure(self, shifts_A: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
         """Take one Newton step of every frame.
 
         Returns
@@ -169,6 +181,8 @@ class Aligner:
             Their variances by the frames' noise; infinite where the correlation has no maximum here.
         significance : ndarray, shape (frames,)
             Correlation over its standard deviation under noise.
+        joint_significance : float
+            The same of all frames together.
         """
         low = self.low
         ramp_x, ramp_y, total_re, total_im = self.shifted_total(shifts_A)
@@ -184,7 +198,10 @@ class Aligner:
             return terms
 
         all_terms = np.array(list(self.pool.map(one, range(self.frames))))
-        return self._steps(all_terms)
+        used = all_terms[self.scales > 0]
+        # each pair of frames is counted twice in the sum of correlations, and once in that of their variances
+        joint = float(used[:, 0].sum() / np.sqrt(max(2.0 * used[:, 6].sum(), 1e-300)))
+        return (*self._steps(all_terms), joint)
 
     def _steps(self, terms: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         steps, variances = np.zeros((self.frames, 2)), np.full((self.frames, 2), np.inf)
@@ -233,25 +250,31 @@ def align(low: LowFrequencies, usable: np.ndarray, settings: AlignmentSettings, 
     """
     settings.check()
     frames = len(usable)
-    shifts = np.zeros((frames, 2))
-    infinite = np.full((frames, 2), np.inf)
     if int(usable.sum()) < 2:
-        return Alignment(shifts, infinite, np.zeros(frames), 0, True, False, 0.0)
-    middle = frames // 2
+        infinite = np.full((frames, 2), np.inf)
+        return Alignment(np.zeros((frames, 2)), infinite, np.zeros(frames), 0.0, 0, True, False, 0.0)
     with Aligner(low, usable, settings, threads) as aligner:
         half = settings.running_average // 2
-        shifts = CoarseSearch(low, usable, settings.max_shift_A, half, aligner.pool).path(settings.min_shift_A)
-        strength, converged, rounds = 0.0, False, 0
-        while rounds < settings.max_rounds and not converged:
-            rounds += 1
-            steps, variances, significance = aligner.measure(shifts)
-            target = shifts + steps
-            moved, strength = smooth_path(target, variances) if settings.smooth else (target, 0.0)
-            moved = moved - moved[middle]
-            largest = float(np.abs(moved - (shifts - shifts[middle])).max())
-            shifts = moved
-            converged = largest <= settings.termination_A
-    found = bool(np.median(significance[usable]) >= LEAST_SIGNIFICANCE)
-    if not found:
-        shifts = np.zeros((frames, 2))
-    return Alignment(shifts, np.sqrt(variances), significance, rounds, converged, found, strength)
+        search = CoarseSearch(low, usable, settings.max_shift_A, half, aligner.pool)
+        best = refined(aligner, search.path(settings.min_shift_A))
+        if not best.is_clear:
+            other = refined(aligner, search.straight_path(settings.min_shift_A))
+            best = max(best, other, key=lambda one: one.joint_significance)
+    found = best.joint_significance >= LEAST_JOINT_SIGNIFICANCE
+    return best if found else replace(best, shifts_A=np.zeros((frames, 2)), found_signal=False)
+
+
+def refined(aligner: Aligner, shifts_A: np.ndarray) -> Alignment:
+    """Return what Newton steps from a path of a few A's error lead to."""
+    settings, middle = aligner.settings, len(shifts_A) // 2
+    strength, converged, rounds = 0.0, False, 0
+    while rounds < settings.max_rounds and not converged:
+        rounds += 1
+        steps, variances, significance, joint = aligner.measure(shifts_A)
+        target = shifts_A + steps
+        moved, strength = smooth_path(target, variances) if settings.smooth else (target, 0.0)
+        moved = moved - moved[middle]
+        largest = float(np.abs(moved - (shifts_A - shifts_A[middle])).max())
+        shifts_A = moved
+        converged = largest <= settings.termination_A
+    return Alignment(shifts_A, np.sqrt(variances), significance, joint, rounds, converged, True, strength)

@@ -13,6 +13,7 @@ INTERPRETER_BYTES = 280 * 2**20
 SECONDS_PER_PIXEL = 14e-9
 SECONDS_PER_OUTPUT_PIXEL = 80e-9
 SUMS = 6
+BAD_PIXEL_BYTES = 16
 DEFAULT_MEMORY_SHARE = 0.6
 FEWEST_FRAMES_AT_ONCE = 2
 
@@ -54,6 +55,7 @@ def plan_memory(
     *,
     patch_bytes: int = 0,
     sums: int = SUMS,
+    images: int = 1,
     half_output: bool = False,
 ) -> Estimate:
     """Decide how many frames to hold at a time.
@@ -80,6 +82,8 @@ def plan_memory(
         Memory of the patches' low frequencies; 0 where whole frames are aligned only.
     sums
         Number of images that are summed in real space.
+    images
+        Number of images that come out.
     half_output
         Whether the sum is written as float16.
 
@@ -93,13 +97,14 @@ def plan_memory(
     ky, kx = low
     stored_bytes = 8 * layout.stored[0] * (layout.stored[1] // 2 + 1)
     per_frame = frame_pixels * bytes_per_pixel
-    fixed = INTERPRETER_BYTES + references * 4 * frame_pixels
+    # a movie without gain gets one where it has bad pixels, and the former one stays with its owner
+    fixed = INTERPRETER_BYTES + (references + 1) * 4 * frame_pixels
     aligning = frames * ky * kx * 8 + threads * (24 * small_pixels + 32 * ky * kx + per_frame)
-    if patch_bytes:
-        aligning = max(aligning, patch_bytes) + frames * 4 * small_pixels
+    aligning = max(aligning, patch_bytes, BAD_PIXEL_BYTES * frame_pixels) + frames * 4 * small_pixels
     summing = sums * 4 * frame_pixels
     finishing = max(
-        summing + 12 * padded_pixels + stored_bytes, 2 * stored_bytes + 8 * int(np.prod(layout.stored))
+        summing + 12 * padded_pixels + images * stored_bytes,
+        (images + 1) * stored_bytes + (4 + 4 * images) * int(np.prod(layout.stored)),
     )  # the frames have been freed by then
 
     def needed(held: int) -> int:
@@ -117,6 +122,6 @@ def plan_memory(
             )
     passes = 1 if at_once >= frames else 2
     output = int(np.prod(layout.output))
-    disk = output * (2 if half_output else 4) + 2**20 + 4 * 1200 * 1200 + 2**19
+    disk = images * output * (2 if half_output else 4) + 2**20 + 4 * 1200 * 1200 + 2**19
     seconds = frames * frame_pixels * SECONDS_PER_PIXEL * passes + output * SECONDS_PER_OUTPUT_PIXEL
     return Estimate(int(needed(at_once)), disk, float(seconds), at_once, passes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +83,12 @@ class Corrections:
                     f"The {name} reference is {reference.shape[1]} x {reference.shape[0]} pixels, the frames "
                     f"{shape[1]} x {shape[0]}. Give the reference that belongs to this movie."
                 )
+
+    def without(self, places: np.ndarray, shape: tuple[int, int]) -> Corrections:
+        """Return the same corrections with further defects: ``places`` (y, x) of frames of a shape."""
+        gain = np.ones(shape, np.float32) if self.gain is None else np.array(self.gain, np.float32)
+        gain[places[:, 0], places[:, 1]] = 0.0
+        return replace(self, gain=gain)
 
     def references(self) -> tuple[np.ndarray, np.ndarray]:
         """Return gain and dark as the kernels take them: float32, and of shape (0, 0) where there is none."""
@@ -164,6 +170,26 @@ class FrameDecimator:
             self._source_y, self._source_x, self.layout.factor, small,
         )  # fmt: skip
         return small, float(mean), float(sd), int(outliers)
+
+    def padded_places(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return pixels (y, x) of a frame, and where each lies in the padded frame: near an edge more than once."""
+        sources, padded = [], []
+        for y, x in places:
+            for row in np.flatnonzero(self._source_y == y):
+                for column in np.flatnonzero(self._source_x == x):
+                    sources.append((y, x))
+                    padded.append((row, column))
+        return np.array(sources, np.int64).reshape(-1, 2), np.array(padded, np.int64).reshape(-1, 2)
+
+    def take_off(
+        self, raw: np.ndarray, small: np.ndarray, mean: float, sd: float, sources: np.ndarray, padded: np.ndarray
+    ) -> None:
+        """Take off what some pixels have put into a decimated frame; places as `padded_places` returns them."""
+        if np.isfinite(mean) and np.isfinite(sd) and sd > 0:
+            limit = np.float32(self.corrections.outlier_sigmas * sd)
+            kernels.take_off_pixels(
+                raw, self._dark, self._gain, np.float32(mean), limit, sources, padded, self.layout.factor, small
+            )
 
 
 def run_frames(threads: int, work: Callable[[int], Any], frames: Iterable[int]) -> list[Any]:

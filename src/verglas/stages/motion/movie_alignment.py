@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
@@ -13,14 +12,16 @@ import numpy as np
 from verglas.errors import FormatError, InputError
 from verglas.microscopy.dose import frame_doses
 from verglas.stages.motion.alignment import Alignment, AlignmentSettings, align
-from verglas.stages.motion.budget import Estimate, plan_memory
-from verglas.stages.motion.frames import Corrections, FrameDecimator, FrameSource, FrameStatistics, run_frames
+from verglas.stages.motion.budget import SUMS, Estimate, plan_memory
+from verglas.stages.motion.frames import Corrections, FrameSource, FrameStatistics
 from verglas.stages.motion.layout import Layout, plan_layout
-from verglas.stages.motion.local_alignment import LocalAlignment, align_patches
-from verglas.stages.motion.low_frequencies import LowFrequencies, low_frequency_reach, low_layout
-from verglas.stages.motion.patches import patch_bytes, patch_counts
+from verglas.stages.motion.local_alignment import LocalAlignment
+from verglas.stages.motion.low_frequencies import low_frequency_reach, low_layout
+from verglas.stages.motion.magnification import Magnification
+from verglas.stages.motion.patches import patch_bytes
 from verglas.stages.motion.pictures import amplitude_spectrum, scaled_copy
-from verglas.stages.motion.summation import Summation, dose_weights, image_of, local_field, uniform_field
+from verglas.stages.motion.reading import MovieReading
+from verglas.stages.motion.summation import Summation, displacement_field, dose_weights, image_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class SumSettings:
         Frames to sum, counted from 1; 0 as the last one means the movie's last. All frames are aligned.
     output_pixel_size_A
         Pixel size of the sum, reached by cropping transforms; None keeps the frames'.
+    unweighted
+        Give the sum without dose filter too.
+    halves
+        Give the sums of the even and of the odd frames too, counted from 1 and weighted like the sum.
     """
 
     voltage_kV: float = 300.0
@@ -50,6 +55,18 @@ class SumSettings:
     first_frame: int = 1
     last_frame: int = 0
     output_pixel_size_A: float | None = None
+    unweighted: bool = False
+    halves: bool = False
+
+    @property
+    def planes(self) -> int:
+        """How many images are summed in real space at most."""
+        return SUMS * (2 if self.halves else 1) + int(self.unweighted)
+
+    @property
+    def images(self) -> int:
+        """How many images come out."""
+        return 1 + 2 * int(self.halves) + int(self.unweighted)
 
     def summed(self, frames: int) -> np.ndarray:
         """Return which of a movie's frames enter the sum.
@@ -80,7 +97,7 @@ class AlignedMovie:
     pixel_size_A
         Its pixel size.
     frame_shape, frame_pixel_size_A
-        Size (y, x) of the frames in pixels, and their pixel size.
+        Size (y, x) of the frames in pixels, and their pixel size (corrected for anisotropic magnification).
     shifts_A
         Shift to apply to each frame (x, y) in A, shape (frames, 2); zero at the middle frame.
     dose_after_frame_e_per_A2
@@ -99,6 +116,12 @@ class AlignedMovie:
         The local motion and how it was found; None where whole frames were aligned only.
     estimate
         The memory, disk and time that were foreseen.
+    magnification
+        The anisotropic magnification that was corrected, or None.
+    bad_pixels
+        Number of pixels that were found hot or dead all through the movie.
+    other_sums
+        What else was asked for: ``unweighted``, ``even``, ``odd``.
     """
 
     sum: np.ndarray
@@ -114,6 +137,9 @@ class AlignedMovie:
     alignment: Alignment
     local: LocalAlignment | None
     estimate: Estimate
+    magnification: Magnification | None = None
+    bad_pixels: int = 0
+    other_sums: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def edge_A(self) -> float:
@@ -139,7 +165,7 @@ def estimate(
     *,
     pixel_size_A: float,
     alignment: AlignmentSettings | None = None,
-    output_pixel_size_A: float | None = None,
+    summation: SumSettings | None = None,
     references: int = 0,
     threads: int = 1,
     memory_bytes: int | None = None,
@@ -148,7 +174,7 @@ def estimate(
 
     Parameters
     ----------
-    movie, pixel_size_A, alignment, output_pixel_size_A, threads, memory_bytes
+    movie, pixel_size_A, alignment, summation, threads, memory_bytes
         As for `align_movie`.
     references
         Number of detector references (gain, dark) that will be given.
@@ -158,30 +184,34 @@ def estimate(
     ResourceError
         If the movie cannot be aligned in the memory that is allowed.
     """
-    source = open_source(movie)
-    layout = plan_layout((source.n_y, source.n_x), pixel_size_A, output_pixel_size_A)
-    return _plan(source, layout, alignment or AlignmentSettings(), references, threads, memory_bytes)
+    source, sums = open_source(movie), summation or SumSettings()
+    layout = plan_layout((source.n_y, source.n_x), pixel_size_A, sums.output_pixel_size_A)
+    return plan_movie(
+        layout, source.n_frames, source.dtype.itemsize, alignment or AlignmentSettings(), sums, references, threads,
+        memory_bytes,
+    )  # fmt: skip
 
 
-def _plan(
-    source: FrameSource, layout: Layout, settings: AlignmentSettings, references: int, threads: int, memory: int | None
+def plan_movie(
+    layout: Layout,
+    frames: int,
+    bytes_per_pixel: int,
+    settings: AlignmentSettings,
+    sums: SumSettings,
+    references: int,
+    threads: int,
+    memory_bytes: int | None = None,
 ) -> Estimate:
+    """Say what aligning a movie of a certain size will take; parameters as for `plan_memory` and `align_movie`."""
     low = low_layout(layout.shape, layout.pixel_size_A, settings.b_factor_A2)
     reach_y, reach_x = low_frequency_reach(low, settings.b_factor_A2)
     patches = 0
     if settings.patches > 1:
-        patches = patch_bytes(low, settings.patches, source.n_frames, settings.patch_b_factor_A2)
+        patches = patch_bytes(low, settings.patches, frames, settings.patch_b_factor_A2)
     return plan_memory(
-        layout,
-        low,
-        (2 * reach_y + 1, reach_x + 1),
-        source.n_frames,
-        source.dtype.itemsize,
-        references,
-        threads,
-        memory,
-        patch_bytes=patches,
-    )
+        layout, low, (2 * reach_y + 1, reach_x + 1), frames, bytes_per_pixel, references, threads, memory_bytes,
+        patch_bytes=patches, sums=sums.planes, images=sums.images,
+    )  # fmt: skip
 
 
 def align_movie(
@@ -192,6 +222,8 @@ def align_movie(
     gain: np.ndarray | None = None,
     dark: np.ndarray | None = None,
     outlier_sigmas: float = 12.0,
+    find_bad_pixels: bool = True,
+    magnification: Magnification | None = None,
     alignment: AlignmentSettings | None = None,
     summation: SumSettings | None = None,
     threads: int = 1,
@@ -205,13 +237,17 @@ def align_movie(
     movie
         File of frames, or an opened movie, or `ArrayMovie`.
     pixel_size_A
-        Pixel size of the frames in A.
+        Pixel size of the frames in A, before the magnification is corrected.
     dose_per_frame_e_per_A2
         Dose of one frame in e/A^2; needed for the dose filter.
     gain, dark
         Detector references of a frame's shape: ``(raw - dark) * gain``.
     outlier_sigmas
         Pixels further than this many standard deviations from the frame's mean become the mean.
+    find_bad_pixels
+        Find pixels that are hot or dead all through the movie and give them the mean.
+    magnification
+        What corrects an anisotropic magnification; pixels become smaller by its mean scale.
     alignment
         What steers the alignment.
     summation
@@ -251,14 +287,19 @@ def align_movie(
     settings, sums = alignment or AlignmentSettings(), summation or SumSettings()
     settings.check()
     source = open_source(movie)
+    if magnification is not None:
+        magnification.check()
+        pixel_size_A = pixel_size_A / magnification.mean_scale
     layout = plan_layout((source.n_y, source.n_x), pixel_size_A, sums.output_pixel_size_A)
     in_range = sums.summed(source.n_frames)
     if sums.dose_filter and not dose_per_frame_e_per_A2 > 0:
         raise InputError("The dose filter needs the dose of a frame, above zero; give it or switch the filter off.")
     references = sum(reference is not None for reference in (gain, dark))
-    plan = _plan(source, layout, settings, references, threads, memory_bytes)
+    plan = plan_movie(layout, source.n_frames, source.dtype.itemsize, settings, sums, references, threads, memory_bytes)
     reader = MovieReading(source, layout, Corrections(gain, dark, outlier_sigmas), settings, plan, threads, progress)
     reader.first_pass()
+    if find_bad_pixels:
+        reader.leave_out_bad_pixels()
     usable = reader.statistics.usable()
     if not usable.any():
         raise FormatError(
@@ -274,109 +315,21 @@ def align_movie(
         layout, summed,
         dose_per_frame_e_per_A2=dose_per_frame_e_per_A2, pre_exposure_e_per_A2=sums.pre_exposure_e_per_A2,
         voltage_kV=sums.voltage_kV, dose_filter=sums.dose_filter, restore_noise_power=sums.restore_noise_power,
+        unweighted=sums.unweighted and sums.dose_filter, halves=sums.halves,
     )  # fmt: skip
-    if local is None:
-        field = uniform_field(layout, found.shifts_A)
-    else:
-        field = local_field(layout, found.shifts_A, local.model)
-    total = Summation(layout, field, weights, reader.corrections, reader.statistics)
+    places = displacement_field(layout, found.shifts_A, None if local is None else local.model, magnification)
+    total = Summation(layout, places, weights, reader.corrections, reader.statistics)
     reader.add_to(total)
     reader.forget_frames()
-    transform = total.transform(threads)
+    transforms = total.transforms(threads)
     del total
+    transform = transforms.pop("sum")
     image = image_of(transform, layout, threads)
+    others = {name: image_of(one, layout, threads) for name, one in transforms.items()}
     doses = frame_doses(dose_per_frame_e_per_A2, source.n_frames, sums.pre_exposure_e_per_A2)[1:]
     return AlignedMovie(
         image, layout.output_pixel_size_A, layout.shape, layout.pixel_size_A, found.shifts_A, doses,
         amplitude_spectrum(transform, layout.stored),
         scaled_copy(transform, layout.stored, layout.output), summed, reader.statistics, found, local, plan,
+        magnification, reader.bad_pixels, others,
     )  # fmt: skip
-
-
-class MovieReading:
-    """The frames of one movie on their way to the sum: all held at once, or read a second time in blocks."""
-
-    def __init__(
-        self,
-        source: FrameSource,
-        layout: Layout,
-        corrections: Corrections,
-        settings: AlignmentSettings,
-        plan: Estimate,
-        threads: int,
-        progress: Callable[[], None] | None,
-    ) -> None:
-        frames = source.n_frames
-        self.source, self.corrections = source, corrections
-        self.plan, self.threads, self.progress = plan, threads, progress
-        small = low_layout(layout.shape, layout.pixel_size_A, settings.b_factor_A2)
-        self.decimator = FrameDecimator(small, corrections)
-        self.low = LowFrequencies(
-            small, frames, settings.b_factor_A2, settings.cross_half_width if settings.mask_central_cross else None
-        )
-        self.statistics = FrameStatistics(np.zeros(frames), np.zeros(frames), np.zeros(frames, np.int64))
-        self.settings, frame_size = settings, (frames if settings.patches > 1 else 0, *small.decimated)
-        self._small = np.empty(frame_size, np.float32)
-        self._held = np.empty((plan.frames_at_once, *layout.shape), source.dtype)
-
-    def first_pass(self) -> None:
-        """Read every frame; keep its statistics, its low frequencies, and all of it where all frames fit."""
-        holds_all = self.plan.passes == 1
-        pixels = np.prod(self.decimator.layout.padded)
-
-        def one(frame: int) -> None:
-            raw = self.source.read_frame(frame, self._held[frame]) if holds_all else self.source.read_frame(frame)
-            small, mean, sd, outliers = self.decimator.decimate(raw)
-            self.statistics.mean[frame], self.statistics.sd[frame] = mean, sd
-            self.statistics.outliers[frame] = outliers
-            self.low.keep(frame, small, 1.0 / np.sqrt(sd**2 * pixels) if np.isfinite(sd) and sd > 0 else 1.0)
-            if len(self._small):
-                self._small[frame] = small
-            self._report()
-
-        run_frames(self.threads, one, range(self.source.n_frames))
-
-    def _report(self) -> None:
-        if self.progress is not None:
-            self.progress()
-
-    def local_motion(self, found: Alignment) -> LocalAlignment | None:
-        """Return the local motion, or None where it was not asked for or the frames say nothing of it."""
-        small = self.decimator.layout
-        counts = patch_counts(small, self.settings.patches)
-        del self.low  # its memory is needed for the patches
-        if not len(self._small) or not found.found_signal or max(counts) < 2:
-            return None
-        rows, columns = (size // small.factor for size in small.shape)
-        usable = self.statistics.usable()
-        sd = np.where(usable, self.statistics.sd, 1.0)
-        scales = np.where(usable, 1.0 / np.sqrt(sd**2 * np.prod(small.padded)), 0.0)
-        return align_patches(
-            self._small[:, :rows, :columns], counts, small, found.shifts_A, scales,
-            self.settings.patch_b_factor_A2, self.threads,
-        )  # fmt: skip
-
-    def forget_decimated(self) -> None:
-        """Free the decimated frames, which only the alignment needs."""
-        self._small = self._small[:0].copy()
-
-    def forget_frames(self) -> None:
-        """Free the frames that are held."""
-        del self._held
-
-    def add_to(self, total: Summation) -> None:
-        """Add every frame to the sums, decoding them again where they were not held."""
-        frames, at_once = self.source.n_frames, self.plan.frames_at_once
-        with ThreadPoolExecutor(self.threads) as pool:
-            if self.plan.passes == 1:
-                total.add(self._held, 0, pool)
-                return
-            for first in range(0, frames, at_once):
-                count = min(at_once, frames - first)
-
-                def one(frame: int, first: int = first) -> None:
-                    self.source.read_frame(frame, self._held[frame - first])
-                    self._report()
-
-                run_frames(self.threads, one, range(first, first + count))
-                total.add(self._held[:count], first, pool)

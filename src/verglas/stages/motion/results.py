@@ -38,7 +38,8 @@ def write_aligned(
     Returns
     -------
     dict
-        Role (``sum``, ``spectrum``, ``thumbnail``, ``shifts``, ``motion``, ``picture``) to path.
+        Role (``sum``, ``spectrum``, ``thumbnail``, ``shifts``, ``motion``, ``picture``; ``unweighted``, ``even``,
+        ``odd`` where asked for) to path.
     """
     files = {
         "sum": folder / f"{stem}.mrc",
@@ -47,7 +48,11 @@ def write_aligned(
         "motion": folder / f"{stem}_motion.star",
         "picture": folder / f"{stem}.png",
     }
-    write_mrc(files["sum"], movie.sum, movie.pixel_size_A, dtype="float16" if half_precision else "float32")
+    kind = "float16" if half_precision else "float32"
+    write_mrc(files["sum"], movie.sum, movie.pixel_size_A, dtype=kind)
+    for name, image in movie.other_sums.items():
+        files[name] = folder / f"{stem}_{name}.mrc"
+        write_mrc(files[name], image, movie.pixel_size_A, dtype=kind)
     size = len(movie.spectrum)
     write_mrc(files["spectrum"], movie.spectrum, 0.0)
     if scaled:
@@ -83,6 +88,7 @@ def shift_list(movie: AlignedMovie, title: str, spectrum_size: int) -> str:
 
 def result_values(movie: AlignedMovie) -> dict[str, object]:
     """Return what an alignment found as plain JSON."""
+    magnification = movie.magnification
     found, shifts = movie.alignment, movie.shifts_A
     steps = np.hypot(*np.diff(shifts, axis=0).T) if len(shifts) > 1 else np.zeros(1)
     errors = [[float(e) if np.isfinite(e) else None for e in pair] for pair in found.errors_A]
@@ -98,6 +104,7 @@ def result_values(movie: AlignedMovie) -> dict[str, object]:
         "shifts_y_A": [float(y) for y in shifts[:, 1]],
         "shift_errors_A": errors,
         "significance": [float(s) for s in found.significance],
+        "joint_significance": found.joint_significance,
         "total_motion_A": float(steps.sum()),
         "largest_step_A": float(steps.max()),
         "edge_A": movie.edge_A,
@@ -105,6 +112,8 @@ def result_values(movie: AlignedMovie) -> dict[str, object]:
         "converged": found.converged,
         "found_signal": found.found_signal,
         "mean_per_frame": float(np.mean(movie.statistics.mean[movie.statistics.usable()])),
+        "bad_pixels": movie.bad_pixels,
+        "magnification": None if magnification is None else [magnification.major, magnification.minor],
         "outlier_pixels": int(movie.statistics.outliers.sum()),
         "local_motion": None if movie.local is None else local_values(movie.local),
     }

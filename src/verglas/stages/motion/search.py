@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ ROUNDS = 6
 TERMINATION_A = 2.0
 SAMPLES_PER_WAVE = 2.5
 GROUPS = 8
+LENGTH_STEP_A = 6.0
+"""Of straight paths: at the weights of this search a path 6 A too long still adds most frames up."""
 
 
 class CoarseSearch:
@@ -71,6 +74,33 @@ class CoarseSearch:
                 break
             least_A = 0.0
         return shifts
+
+    def straight_path(self, least_A: float) -> np.ndarray:
+        """Return the path of even speed along which all frames together correlate best, shape (frames, 2).
+
+        Every frame takes part in every trial, so that it finds what no few frames show.
+
+        Parameters
+        ----------
+        least_A
+            Paths shorter than this are not looked at.
+        """
+        time = np.linspace(-0.5, 0.5, self.frames)
+        total = np.empty(self.weight.shape, np.float32), np.empty(self.weight.shape, np.float32)
+
+        def power(length_A: tuple[float, float]) -> float:
+            ramps = phase_ramps(time[:, None] * np.array(length_A), self.frequency_y, self.frequency_x, self.scales)
+            kernels.shifted_total_rows(self.real, self.imaginary, *ramps, 0, len(self.rows), *total)
+            return float((self.weight * (total[0] ** 2 + total[1] ** 2)).sum(dtype=np.float64))
+
+        best, step = (0.0, 0.0), LENGTH_STEP_A
+        reach = np.arange(-math.ceil(self.max_shift_A / step), math.ceil(self.max_shift_A / step) + 1) * step
+        trials = [(x, y) for x in reach for y in reach if least_A <= math.hypot(x, y) <= self.max_shift_A]
+        while step > TERMINATION_A / 2:
+            best = max(trials, key=power)
+            step /= 2
+            trials = [(best[0] + i * step, best[1] + j * step) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+        return np.asarray(time[:, None] * np.array(best))
 
     def neighbours(self) -> np.ndarray:
         """Return the path summed up from the displacements of neighbouring groups of frames, shape (frames, 2)."""

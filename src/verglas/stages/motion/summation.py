@@ -18,6 +18,7 @@ from verglas.stages.motion.frames import Corrections, FrameStatistics
 from verglas.stages.motion.interpolation import interpolation_filters, mean_response
 from verglas.stages.motion.layout import Layout, mirrored
 from verglas.stages.motion.local_model import LocalModel
+from verglas.stages.motion.magnification import Magnification
 
 TABLE_SIZE = 8192
 TABLE_SAMPLED = 16
@@ -36,13 +37,14 @@ class DoseWeights:
     coefficients
         float32, shape (frames, sums): how much of a frame enters each sum; zero for frames that are left out.
     filters
-        float32, shape (sums, table): by what each sum's transform is multiplied before they are added.
+        Name of an image to float32, shape (sums, table): by what each sum's transform is multiplied before they are
+        added. ``sum`` is the weighted sum; others as asked for.
     entries_A
         Table entries per unit of frequency (1/A).
     """
 
     coefficients: np.ndarray
-    filters: np.ndarray
+    filters: dict[str, np.ndarray]
     entries_A: float
 
 
@@ -55,6 +57,8 @@ def dose_weights(
     voltage_kV: float,
     dose_filter: bool,
     restore_noise_power: bool,
+    unweighted: bool = False,
+    halves: bool = False,
 ) -> DoseWeights:
     """Tabulate the weight of each frame, and split the table into few factors.
 
@@ -72,6 +76,10 @@ def dose_weights(
         Weight by radiation damage; otherwise all weights are 1.
     restore_noise_power
         Divide by the root of the summed squares of the weights, so that the sum's noise is white as one frame's.
+    unweighted
+        Give the plain sum too, as ``unweighted``.
+    halves
+        Give the sums of even and of odd frames too (counted from 1), as ``even`` and ``odd``, weighted like the sum.
 
     Raises
     ------
@@ -82,17 +90,39 @@ def dose_weights(
     highest_per_A = 1.01 * np.sqrt(0.5) / min(layout.pixel_size_A, layout.output_pixel_size_A)
     frequency = np.linspace(0.0, highest_per_A, TABLE_SIZE)
     entries_A = (TABLE_SIZE - 1) / highest_per_A
-    if not dose_filter:
-        return DoseWeights(summed[:, None].astype(np.float32), np.ones((1, TABLE_SIZE), np.float32), entries_A)
-    doses = frame_doses(dose_per_frame_e_per_A2, frames, pre_exposure_e_per_A2)
-    weights = dose_filters(frequency, doses, voltage_kV) * summed[:, None]
-    norm = np.sqrt(np.maximum(np.sum(weights**2, axis=0), np.finfo(np.float32).tiny))
-    # Factors are chosen for weights of equal noise, so that the error is small beside the noise at every frequency.
-    factors = _few_factors(weights[:, ::TABLE_SAMPLED] / norm[::TABLE_SAMPLED])
-    filters = factors.T @ (weights / norm)
-    if not restore_noise_power:
-        filters *= norm
-    return DoseWeights(factors.astype(np.float32), filters.astype(np.float32), entries_A)
+    if dose_filter:
+        doses = frame_doses(dose_per_frame_e_per_A2, frames, pre_exposure_e_per_A2)
+        weights = dose_filters(frequency, doses, voltage_kV) * summed[:, None]
+        norm = _root_of_squares(weights)
+        # Factors are chosen for weights of equal noise, so that the error is small beside the noise at every frequency.
+        factors = _few_factors(weights[:, ::TABLE_SAMPLED] / norm[::TABLE_SAMPLED])
+        filters = factors.T @ (weights / norm)
+        if not restore_noise_power:
+            filters *= norm
+    else:
+        weights = norm = np.ones((1, TABLE_SIZE))
+        factors, filters = summed[:, None].astype(np.float64), np.ones((1, TABLE_SIZE))
+    named = {"sum": filters}
+    if halves:
+        named, nothing = {"sum": np.concatenate([filters, filters])}, np.zeros_like(filters)
+        even = (np.arange(frames) % 2 == 1)[:, None]
+        for name, part in (("even", even), ("odd", ~even)):
+            restored = norm / _root_of_squares(weights * part) if dose_filter and restore_noise_power else 1.0
+            own = filters * restored
+            named[name] = np.concatenate([own, nothing] if name == "even" else [nothing, own])
+        factors = np.concatenate([factors * even, factors * ~even], axis=1)
+    if unweighted:
+        named = {name: np.concatenate([table, np.zeros((1, TABLE_SIZE))]) for name, table in named.items()}
+        named["unweighted"] = np.zeros_like(named["sum"])
+        named["unweighted"][-1] = 1.0
+        factors = np.concatenate([factors, summed[:, None]], axis=1)
+    tables = {name: table.astype(np.float32) for name, table in named.items()}
+    return DoseWeights(factors.astype(np.float32), tables, entries_A)
+
+
+def _root_of_squares(weights: np.ndarray) -> np.ndarray:
+    """Return the root of the summed squares of all frames' weights at each frequency."""
+    return np.asarray(np.sqrt(np.maximum(np.sum(weights**2, axis=0), np.finfo(np.float32).tiny)))
 
 
 def _few_factors(weights: np.ndarray) -> np.ndarray:
@@ -106,8 +136,10 @@ def _few_factors(weights: np.ndarray) -> np.ndarray:
     return factors
 
 
-def uniform_field(layout: Layout, shifts_A: np.ndarray) -> np.ndarray:
-    """Return the displacements at the nodes of all frames for shifts of whole frames.
+def displacement_field(
+    layout: Layout, shifts_A: np.ndarray, model: LocalModel | None = None, magnification: Magnification | None = None
+) -> np.ndarray:
+    """Return the displacements at the nodes of all frames.
 
     Parameters
     ----------
@@ -115,34 +147,27 @@ def uniform_field(layout: Layout, shifts_A: np.ndarray) -> np.ndarray:
         Sizes.
     shifts_A
         Shift to apply to each frame (x, y) in A, shape (frames, 2).
+    model
+        The local motion, added to the frames' shifts.
+    magnification
+        What corrects an anisotropic magnification.
 
     Returns
     -------
     ndarray, float32, shape (frames, 2, nodes y, nodes x)
         Where to read (x, y), in pixels relative to where to write, at every 64th pixel.
     """
+    rows, columns = layout.shape
     nodes_y, nodes_x = node_counts(layout)
-    field = np.broadcast_to(-shifts_A[:, :, None, None] / layout.pixel_size_A, (len(shifts_A), 2, nodes_y, nodes_x))
+    y, x = np.meshgrid(kernels.CELL * np.arange(nodes_y), kernels.CELL * np.arange(nodes_x), indexing="ij")
+    steady = np.zeros((2, nodes_y, nodes_x))
+    if magnification is not None:
+        steady = magnification.displacements(x - columns // 2, y - rows // 2)
+    field = steady - shifts_A[:, :, None, None] / layout.pixel_size_A
+    if model is not None:
+        along_x, along_y = (2 * (x + steady[0]) + 1) / columns - 1.0, (2 * (y + steady[1]) + 1) / rows - 1.0
+        field -= model.shifts_A(along_x, along_y) / layout.pixel_size_A
     return np.ascontiguousarray(field, np.float32)
-
-
-def local_field(layout: Layout, shifts_A: np.ndarray, model: LocalModel) -> np.ndarray:
-    """Return the displacements at the nodes of all frames for whole-frame shifts and a model of the local ones.
-
-    Parameters
-    ----------
-    layout, shifts_A
-        As for `uniform_field`.
-    model
-        The local motion.
-    """
-    field = uniform_field(layout, shifts_A)
-    nodes_y, nodes_x = node_counts(layout)
-    y = (2 * kernels.CELL * np.arange(nodes_y) + 1) / layout.shape[0] - 1.0
-    x = (2 * kernels.CELL * np.arange(nodes_x) + 1) / layout.shape[1] - 1.0
-    grid_y, grid_x = np.meshgrid(y, x, indexing="ij")
-    field -= model.shifts_A(grid_x, grid_y) / layout.pixel_size_A
-    return field
 
 
 def node_counts(layout: Layout) -> tuple[int, int]:
@@ -158,7 +183,7 @@ class Summation:
     layout
         Sizes.
     field
-        Displacements of all frames, as `uniform_field` returns them.
+        Displacements of all frames, as `displacement_field` returns them.
     weights
         Dose weights.
     corrections
@@ -196,29 +221,37 @@ class Summation:
 
         list(pool.map(band, range(0, rows, kernels.CELL)))
 
-    def transform(self, threads: int = 1) -> np.ndarray:
-        """Return the weighted sum's transform, complex64 ``[ky, kx]`` of the layout's stored size, its mean at zero."""
+    def transforms(self, threads: int = 1) -> dict[str, np.ndarray]:
+        """Return the transform of each image wanted, complex64 ``[ky, kx]`` of the layout's stored size, mean zero."""
         import scipy.fft
 
-        layout = self.layout
-        total = np.zeros((layout.stored[0], layout.stored[1] // 2 + 1), np.complex64)
+        layout, filters = self.layout, self.weights.filters
+        size = (layout.stored[0], layout.stored[1] // 2 + 1)
+        totals = {name: np.zeros(size, np.complex64) for name in filters}
         source_rows = layout.source_rows()
         frequency_y, frequency_x = (axis.astype(np.float32) for axis in layout.frequencies())
-        edges = np.linspace(0, len(total), ROW_CHUNKS + 1).astype(int)
+        edges = np.linspace(0, size[0], ROW_CHUNKS + 1).astype(int)
         with ThreadPoolExecutor(threads) as pool:
-            for plane, table in zip(self.sums, self.weights.filters):
+            for number, plane in enumerate(self.sums):
                 whole = scipy.fft.rfft2(padded_image(plane, layout), workers=threads)
+                for name, total in totals.items():
+                    table = filters[name][number]
+                    if not table.any():
+                        continue
 
-                def rows(chunk: int, whole: np.ndarray = whole, table: np.ndarray = table) -> None:
-                    kernels.add_weighted_rows(
-                        whole, source_rows, table, np.float32(self.weights.entries_A), frequency_y, frequency_x,
-                        edges[chunk], edges[chunk + 1], total,
-                    )  # fmt: skip
+                    def rows(
+                        chunk: int, whole: np.ndarray = whole, table: np.ndarray = table, total: np.ndarray = total
+                    ) -> None:
+                        kernels.add_weighted_rows(
+                            whole, source_rows, table, np.float32(self.weights.entries_A), frequency_y, frequency_x,
+                            edges[chunk], edges[chunk + 1], total,
+                        )  # fmt: skip
 
-                list(pool.map(rows, range(ROW_CHUNKS)))
-        self._undo_interpolation(total)
-        total[0, 0] = 0.0
-        return total
+                    list(pool.map(rows, range(ROW_CHUNKS)))
+        for total in totals.values():
+            self._undo_interpolation(total)
+            total[0, 0] = 0.0
+        return totals
 
     def _undo_interpolation(self, total: np.ndarray) -> None:
         """Give back what interpolation took on average of the highest frequencies along each axis."""

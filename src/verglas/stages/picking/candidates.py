@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 Array = np.ndarray[Any, Any]
 
 BACKGROUND_FACTOR = 2.0
+SCORE_FACTOR = 2.0
 
 CANDIDATES = np.dtype([
     ("x_A", "<f4"), ("y_A", "<f4"), ("peak_height", "<f4"), ("background", "<f4"), ("template", "<i4"), ("psi", "<f4"),
@@ -73,7 +74,8 @@ def _summit(score: Array, pixels: Array) -> Array:
 
 def chosen(
     candidates: Array, threshold: float, *, background_factor: float | None = BACKGROUND_FACTOR,
-    max_background: float | None = None, max_score: float | None = None, min_neighbour_A: float | None = None,
+    max_background: float | None = None, score_factor: float | None = None, max_score: float | None = None,
+    min_neighbour_A: float | None = None,
 ) -> Array:  # fmt: skip
     """Return which candidates are picks.
 
@@ -88,6 +90,9 @@ def chosen(
         left out: they lie on ice, carbon or clumps. None: no such limit.
     max_background
         Candidates with more unexplained background than this are left out.
+    score_factor
+        Candidates whose score is more than so many times the median of the picks that remain are left out: dark blobs
+        of ice and dirt of the particle's size. None: no such limit.
     max_score
         Candidates with higher scores are left out: they are stronger than any particle.
     min_neighbour_A
@@ -102,6 +107,11 @@ def chosen(
         keep &= candidates["background"] <= background_factor * np.median(candidates["background"][keep])
     if max_background is not None:
         keep &= candidates["background"] <= max_background
+    while score_factor is not None and keep.any():
+        strong = keep & (candidates["peak_height"] > score_factor * np.median(candidates["peak_height"][keep]))
+        if not strong.any():
+            break
+        keep &= ~strong  # blobs that were left out no longer raise the median
     if max_score is not None:
         keep &= candidates["peak_height"] <= max_score
     if min_neighbour_A is not None:

@@ -12,7 +12,7 @@ from verglas.errors import InputError
 from verglas.microscopy import Optics, ctf_2d
 from verglas.stages.picking import templates as shapes
 from verglas.stages.picking.areas import Areas, AreaSettings, find_areas
-from verglas.stages.picking.candidates import BACKGROUND_FACTOR, CANDIDATES, chosen, find_peaks
+from verglas.stages.picking.candidates import BACKGROUND_FACTOR, CANDIDATES, SCORE_FACTOR, chosen, find_peaks
 from verglas.stages.picking.coarse import CoarseMicrograph, make_coarse
 from verglas.stages.picking.matched_filter import Scores, flatten, match
 from verglas.stages.picking.noise import LEAST_BOX, measure_noise, quiet_boxes
@@ -51,6 +51,8 @@ class PickingSettings:
         Most unexplained background of a pick, in medians of all picks of the micrograph; none: any.
     max_background
         Most unexplained background of a pick, in standard deviations of the noise; none: any.
+    score_factor
+        Largest score of a pick, in medians of its micrograph's picks; None: any.
     max_score
         Highest score of a pick; none: any.
     areas
@@ -67,6 +69,7 @@ class PickingSettings:
     background_boxes: int = 50
     background_factor: float | None = BACKGROUND_FACTOR
     max_background: float | None = None
+    score_factor: float | None = SCORE_FACTOR
     max_score: float | None = None
     areas: AreaSettings = field(default_factory=AreaSettings)
 
@@ -185,7 +188,7 @@ def pick_particles(
     candidates["template"], candidates["psi"] = sought.source[best], sought.psi[best]
     picked = chosen(
         candidates, settings.threshold, background_factor=settings.background_factor,
-        max_background=settings.max_background, max_score=settings.max_score,
+        max_background=settings.max_background, score_factor=settings.score_factor, max_score=settings.max_score,
     )  # fmt: skip
     return Picks(candidates, picked, scores, areas, coarse, settings)
 

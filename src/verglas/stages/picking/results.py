@@ -44,6 +44,7 @@ def result_values(picks: Picks) -> dict[str, Any]:
         "threshold": picks.settings.threshold,
         "background_factor": picks.settings.background_factor,
         "max_background": picks.settings.max_background,
+        "score_factor": picks.settings.score_factor,
         "max_score": picks.settings.max_score,
         "median_score": round(float(np.median(heights)), 3) if len(heights) else None,
         "highest_score": round(float(heights.max()), 3) if len(heights) else None,

@@ -1,4 +1,4 @@
-"""Files of a reconstruction: the map, its halves, the statistics of its shells, and a picture of it."""
+"""Files of a reconstruction: the map, its halves, the statistics of its shells, views of it, and a picture of all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from verglas.engine.reconstruction import ReconstructedMap
-from verglas.formats import write_mrc, write_whole
+from verglas.engine.angular_distribution import show_views_seen
+from verglas.engine.map_views import (
+    new_figure,
+    save_figure,
+    show_correlations,
+    show_views,
+    write_orthogonal_views,
+)
+from verglas.engine.reconstructed_map import ReconstructedMap
+from verglas.formats import ResolutionStatistics, write_mrc, write_statistics, write_whole
+from verglas.signal import ssnr
 
 
-def write_reconstruction(found: ReconstructedMap, folder: Path, stem: str, pixel_size_A: float) -> dict[str, Path]:
+def write_reconstruction(
+    found: ReconstructedMap, folder: Path, stem: str, pixel_size_A: float, *,
+    views_seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+) -> dict[str, Path]:  # fmt: skip
     """Write a reconstruction's files.
 
     Parameters
@@ -23,21 +36,30 @@ def write_reconstruction(found: ReconstructedMap, folder: Path, stem: str, pixel
         Where to, and the beginning of the names.
     pixel_size_A
         Pixel size in A.
+    views_seen
+        Directions that particles were seen from (:func:`verglas.engine.angular_distribution.all_views`) and their
+        weights, for the picture.
 
     Returns
     -------
     dict
         Path of each role: ``map``, ``half_map_1`` and ``half_map_2`` (where there are halves), ``statistics`` (JSON:
-        curves over shells) and ``picture``.
+        curves over shells), ``fsc_table`` (the same as cisTEM's text, where there are halves), ``views`` (sections and
+        projections, MRC) and ``picture``.
     """
-    files = {"map": folder / f"{stem}.mrc", "statistics": folder / f"{stem}.json", "picture": folder / f"{stem}.png"}
+    endings = {"map": ".mrc", "statistics": ".json", "views": "_views.mrc", "picture": ".png"}
+    files = {role: folder / f"{stem}{ending}" for role, ending in endings.items()}
     write_mrc(files["map"], found.map, pixel_size_A, is_volume=True)
     for number, half in enumerate(found.half_maps or (), start=1):
         files[f"half_map_{number}"] = folder / f"{stem}_map{number}.mrc"
         write_mrc(files[f"half_map_{number}"], half, pixel_size_A, is_volume=True)
     with write_whole(files["statistics"]) as temporary:
         temporary.write_text(json.dumps(_curves(found, pixel_size_A)) + "\n")
-    _draw(found, files["picture"], pixel_size_A)
+    if found.correlation is not None:
+        files["fsc_table"] = folder / f"{stem}_statistics.txt"
+        write_statistics(_statistics(found, pixel_size_A), files["fsc_table"])
+    write_orthogonal_views(files["views"], found.map, pixel_size_A)
+    _draw(found, files["picture"], pixel_size_A, views_seen)
     return files
 
 
@@ -63,32 +85,37 @@ def _curves(found: ReconstructedMap, pixel_size_A: float) -> dict[str, list[floa
     return {name: [float(value) for value in values] for name, values in curves.items()}
 
 
-def _draw(found: ReconstructedMap, path: Path, pixel_size_A: float) -> None:
-    """Draw slices and projections along z, y and x, and the correlation of the halves."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+def _statistics(found: ReconstructedMap, pixel_size_A: float) -> ResolutionStatistics:
+    """Return the shells from 1 on as cisTEM's table has them."""
+    assert found.correlation is not None and found.part_fsc is not None and found.ssnr is not None
+    radius = np.arange(1, len(found.mean_weight)) / len(found.map)
+    return ResolutionStatistics(
+        pixel_size_A / radius, radius, found.correlation.fsc[1:], found.part_fsc[1:], found.ssnr[1:],
+        ssnr(found.correlation.fsc[1:]),
+    )  # fmt: skip
 
-    figure = Figure(figsize=(9.5, 5.2), dpi=90, layout="constrained")
-    axes = figure.subplot_mosaic([["z", "y", "x", "fsc"], ["Z", "Y", "X", "fsc"]], width_ratios=[1, 1, 1, 1.6])
-    middle = len(found.map) // 2
-    for number, name in enumerate("zyx"):
-        for axis, image in (
-            (axes[name], np.take(found.map, middle, axis=number)), (axes[name.upper()], found.map.sum(axis=number)),
-        ):  # fmt: skip
-            low, high = np.percentile(image, (0.5, 99.8))
-            axis.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower")
-            axis.set_axis_off()
-        axes[name].set_title(f"slice along {name}", fontsize=9)
-        axes[name.upper()].set_title(f"projection along {name}", fontsize=9)
-    curve = axes["fsc"]
+
+def _draw(
+    found: ReconstructedMap, path: Path, pixel_size_A: float,
+    views_seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
+) -> None:  # fmt: skip
+    """Draw slices and projections along z, y and x, the correlation of the halves, and the views."""
+    figure = new_figure(11.5, 5.4)
+    axes = figure.subplot_mosaic([["z", "y", "x", "fsc"], ["Z", "Y", "X", "seen"]], width_ratios=[1, 1, 1, 1.8])
+    show_views([axes[name] for name in "zyx"], [axes[name] for name in "ZYX"], found.map)
     curves = _curves(found, pixel_size_A)
-    for name, label in (("fsc", "FSC within the mask"), ("part_fsc", "FSC of the particle")):
-        if name in curves:
-            curve.plot(curves["frequency_per_A"][1:], curves[name][1:], label=label, lw=1)
-    if found.resolution is not None:
-        curve.axhline(found.resolution.threshold, color="0.6", lw=0.8)
-        curve.legend(fontsize=8)
-    curve.set_ylim(-0.1, 1.02)
-    curve.set_xlabel("spatial frequency (1/A)", fontsize=9)
-    with write_whole(path) as temporary:
-        FigureCanvasAgg(figure).print_figure(temporary, format="png")
+    named = {"fsc": "FSC within the mask", "part_fsc": "FSC of the particle (Part_FSC)"}
+    shown = {label: np.asarray(curves[name]) for name, label in named.items() if name in curves}
+    if shown and found.resolution is not None:
+        reached = np.isfinite(found.resolution.resolution_A)
+        show_correlations(
+            axes["fsc"], np.asarray(curves["frequency_per_A"]), shown, threshold=found.resolution.threshold,
+            resolution_A=found.resolution.resolution_A if reached else None,
+        )  # fmt: skip
+    else:
+        axes["fsc"].set_axis_off()
+    if views_seen is not None:
+        show_views_seen(axes["seen"], *views_seen)
+    else:
+        axes["seen"].set_axis_off()
+    save_figure(figure, path)

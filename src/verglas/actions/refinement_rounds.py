@@ -1,0 +1,81 @@
+"""What Auto Refine and Manual Refine share: maps brought to a package's box, chunks, what is kept of each round."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from verglas.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from verglas.execution.context import JobContext
+    from verglas.stages.refinement import PoseRows, RefinementState
+
+LEAST_CHUNK = 1000
+MOST_CHUNKS = 16
+"""Particles are summed in chunks of a size that depends on their number alone, so that answers do not on workers."""
+PIXEL_TOLERANCE = 0.01
+
+
+def fitting(found: tuple[np.ndarray, float], package: dict[str, Any]) -> np.ndarray:
+    """Return a map at a package's box and pixel size.
+
+    Raises
+    ------
+    InputError
+        It is not a cube.
+    """
+    import numpy as np
+
+    from verglas.signal import fit_to_shape, resample
+
+    volume, pixel_size_A = found
+    if len(set(volume.shape)) != 1:
+        raise InputError(f"a volume of {volume.shape} voxels is not a cube; pad or crop it first.")
+    box = package["box_px"]
+    if abs(pixel_size_A / package["pixel_size_A"] - 1.0) > PIXEL_TOLERANCE:
+        volume = resample(volume, pixel_size_A, package["pixel_size_A"])
+    if len(volume) != box:
+        edge = np.concatenate([volume[0].ravel(), volume[-1].ravel()])
+        volume = fit_to_shape(volume, (box,) * 3, float(edge.mean()))
+    return np.asarray(volume, np.float32)
+
+
+def chunk_size(particles: int) -> int:
+    """Return how many particles are summed at a time."""
+    return max(LEAST_CHUNK, math.ceil(particles / MOST_CHUNKS))
+
+
+def round_name(number: int) -> str:
+    """Return what a round's arrays and result are kept under; round 0 is the start."""
+    return f"round-{number:03d}"
+
+
+def state_of(kept: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a round's state among those that were kept."""
+    return {name.removeprefix("state_"): array for name, array in kept.items() if name.startswith("state_")}
+
+
+def kept_arrays(state: RefinementState, rows: PoseRows) -> dict[str, np.ndarray]:
+    """Return what is kept of a round."""
+    return {**{f"state_{name}": array for name, array in state.arrays().items()}, **rows.arrays()}
+
+
+def last_whole_round(context: JobContext) -> int:
+    """Return the last round whose arrays are kept and which is recorded; 0 is the start."""
+    numbers = sorted(int(path.stem[-3:]) for path in context.scratch.glob("round-[0-9][0-9][0-9].npz"))
+    last = numbers[-1]
+    return last - 1 if last and context.pending([round_name(last)], key=str) else last
+
+
+def forget(scratch: Path, number: int) -> None:
+    """Remove what a recorded round has left in Scratch, but for the arrays that the next one starts from."""
+    name = round_name(number)
+    for folder in scratch.glob(f"{name}-*sums"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for path in (*scratch.glob(f"{name}-*.npz"), scratch / f"{round_name(number - 1)}.npz"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""Validate 3D: a report on what speaks for a map and against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from verglas.actions.declaration import Action, ActionParameters, Input, field
+from verglas.actions.volume_masks import check_grids, half_map_paths, mask_for, outer_radius_A
+from verglas.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
+    from verglas.formats import ParticleTable
+    from verglas.stages.validation import ModelComparison, ResLog
+
+INTERPRETER_BYTES = 300 * 2**20
+BYTES_PER_VOXEL = 110
+SECONDS_PER_VOXEL = 6e-6
+SECONDS_PER_BOX_PIXEL = 1.6e-7
+
+
+class Validate3D(Action):
+    """A validation report on one volume."""
+
+    name = "validate-3d"
+    title = "Validate 3D"
+    summary = "Report what speaks for a map and against it."
+
+    class Parameters(ActionParameters):
+        """What is measured."""
+
+        class_number: int = field(1, help="Class of the refinement that the volume was made from.", ge=1)
+        reslog: bool = field(True, help="Reconstruct parts of the particles and read a B-factor from their resolution.")
+        automask: bool = field(
+            True, help="Mask of the volume, or one found in it; otherwise a sphere. A mask volume goes first."
+        )
+        outer_radius_A: float | None = field(
+            None, help="Outer radius of the mask; none: 0.6 of the largest dimension, or the box.", unit="A", gt=0
+        )
+
+    inputs = (
+        Input("volume", "volume", "The volume to judge, with half maps: one."),
+        Input("mask", "volume", "Mask, 0 to 1, on the same grid.", required=False),
+        Input("package", "package", "Its package, for views and ResLog, at the package's own poses.", required=False),
+        Input("refinement", "refinement", "Its refinement, for views and ResLog instead.", required=False),
+        Input("model", "model", "Atomic model to compare with, and to tell the hand.", required=False),
+    )
+    outputs = ("validation",)
+
+    def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
+        """Say what the measures will take, from the records alone."""
+        from verglas.execution.resources import Estimate
+
+        if len(inputs["volume"]) != 1:
+            raise InputError("a validation judges one volume: choose it with --volume.")
+        for name in ("mask", "package", "refinement", "model"):
+            if len(inputs.get(name) or []) > 1:
+                raise InputError(f"give one {name} at most.")
+        volume = inputs["volume"][0]
+        if len(half_map_paths(volume, [])) != 2:
+            raise InputError(f"{volume['name']} has no half maps, without which little can be said: choose another.")
+        check_grids([volume], inputs.get("mask") or [])
+        for refinement in inputs.get("refinement") or []:
+            if parameters.class_number > len(refinement["details"]):
+                raise InputError(f"{refinement['name']} has no class {parameters.class_number}.")
+        voxels = (volume["n_x"] or 0) ** 3
+        posed = [one["count"] for one in inputs.get("package") or []]
+        posed += [one["particles_used"] or 0 for one in inputs.get("refinement") or []]
+        seconds = 5.0 + voxels * SECONDS_PER_VOXEL + 2 * sum(posed) * (volume["n_x"] or 0) ** 2 * SECONDS_PER_BOX_PIXEL
+        return Estimate(
+            memory_bytes=INTERPRETER_BYTES + BYTES_PER_VOXEL * voxels,
+            disk_bytes=2 * 2**20,
+            core_seconds=seconds,
+            tasks=1,
+        )
+
+    def run(self, context: JobContext) -> None:
+        """Measure and write the report."""
+        volume = context.inputs["volume"][0]
+        if context.pending([volume], key=lambda one: str(one["id"])):
+            validate(context, volume)
+
+
+def validate(context: JobContext, volume: dict[str, Any]) -> None:
+    """Measure one volume and record its report."""
+    import numpy as np
+
+    from verglas.engine.angular_distribution import all_views
+    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.formats import read_volume
+    from verglas.geometry import point_group
+    from verglas.stages.validation import figures_of, validate_halves, write_validation
+
+    parameters, threads, pixel_size_A = context.parameters, context.threads, volume["pixel_size_A"]
+    first, second = (read_volume(context.project / path)[0] for path in half_map_paths(volume, []))
+    mean = np.float32(0.5) * (first + second)
+    given = (context.inputs.get("mask") or [None])[0]  # type: ignore[list-item]
+    radius_A = outer_radius_A(volume, parameters.outer_radius_A)
+    mask = mask_for(
+        volume, mean, context.project, given=given, automask=parameters.automask, radius_A=radius_A,
+        inner_radius_A=0.0, mass_kDa=volume.get("mass_kDa"), threads=threads,
+    )  # fmt: skip
+    symmetry = str(volume.get("symmetry") or "C1")
+    table, seen = particles_of(context), None
+    if table is not None:
+        weights = np.tile(particle_weights(table)[:, None], (1, point_group(symmetry).order)).ravel()
+        seen = all_views(table["rot_deg"], table["tilt_deg"], symmetry), weights
+    views, view_weights = seen or (None, None)
+    context.progress(1, 4, "halves and directions")
+    found = validate_halves(
+        first, second, mask, pixel_size_A, views=views, weights=view_weights, molecular_mass_kDa=volume.get("mass_kDa"),
+        outer_radius_A=radius_A, threads=threads,
+    )  # fmt: skip
+    context.check()
+    context.progress(2, 4, "atomic model")
+    model = beside_model(context, mean, mask, pixel_size_A)
+    context.check()
+    context.progress(3, 4, "parts of the particles")
+    reslog = None
+    if table is not None and parameters.reslog:
+        reslog = resolution_of_parts(context, table, symmetry, mask, pixel_size_A)
+    files = write_validation(
+        found, mean, context.results, f"validation_{context.job.number}_{volume['id']}",
+        f"Validation of {volume['name']}",
+        model=model, reslog=reslog, views_seen=seen,
+    )  # fmt: skip
+    for text in found.warnings:
+        context.message(f"{volume['name']}: {text}", level="warning")
+    context.result(
+        str(volume["id"]), "validation", files, figures_of(found, model, reslog), of=("volume", volume["id"])
+    )
+    context.progress(4, 4, "done", now=True)
+
+
+def particles_of(context: JobContext) -> ParticleTable | None:
+    """Return the particles at the poses that were chosen, or None."""
+    from verglas.formats import ParticleTable
+
+    path: str | None = None
+    for package in context.inputs.get("package") or []:
+        path = package["particles_path"]
+    for refinement in context.inputs.get("refinement") or []:
+        path = refinement["details"][context.parameters.class_number - 1]["particles_path"]
+    return None if path is None else ParticleTable.load(context.project / path)
+
+
+def beside_model(
+    context: JobContext, volume: NDArray[np.float32], mask: NDArray[np.float32], pixel_size_A: float
+) -> ModelComparison | None:
+    """Return the map beside the density of the chosen model, or None."""
+    from verglas.stages.simulation import StackParameters, make_density, read_atoms
+    from verglas.stages.validation import compare_with_model
+
+    for model in context.inputs.get("model") or []:
+        path: Path = context.project / model["path"]
+        atoms = read_atoms(StackParameters(model=str(path)))
+        density = make_density(atoms, len(volume), pixel_size_A)
+        return compare_with_model(volume, density, mask, pixel_size_A, threads=context.threads)
+    return None
+
+
+def resolution_of_parts(
+    context: JobContext, table: ParticleTable, symmetry: str, mask: NDArray[np.float32], pixel_size_A: float
+) -> ResLog:
+    """Reconstruct all particles, half of them, a quarter ... and return the resolution of each."""
+    import numpy as np
+
+    from verglas.engine.half_maps import judge_halves
+    from verglas.engine.reconstruct_particles import particle_weights, reconstruct_particles
+    from verglas.stages.validation import fit_reslog, subset_sizes
+
+    used = np.flatnonzero(particle_weights(table) > 0.0)
+    mixed = np.random.Generator(np.random.Philox(context.seed)).permutation(used)
+    sizes, reached = subset_sizes(len(used)), []
+    for size in sizes:
+        context.check()
+        work = reconstruct_particles(
+            table, context.project, symmetry, threads=context.threads, rows=np.sort(mixed[:size])
+        )
+        maps = work.finish().half_maps
+        curves = None if maps is None else judge_halves(*maps, mask, pixel_size_A, threads=context.threads)
+        reached.append(None if curves is None else curves.resolution_A)
+    return fit_reslog(sizes, reached)

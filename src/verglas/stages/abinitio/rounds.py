@@ -1,0 +1,222 @@
+"""Rounds of a start: a few images each get one pose drawn by its probability, and fading sums of them make the map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verglas.engine import (
+    ParticleImages,
+    Reference,
+    RefinementSettings,
+    SearchSettings,
+    Templates,
+    align_symmetry,
+    draw_poses,
+    prepare_reference,
+    refine_poses,
+)
+from verglas.engine.band_sums import BandSums
+from verglas.engine.displacement_draw import draw_displacements
+from verglas.signal import resize
+from verglas.stages.abinitio.constraints import centred, densest
+from verglas.stages.abinitio.settings import AbInitioSettings
+from verglas.stages.abinitio.state import AbInitioState
+
+FADE = 0.8
+"""Sums of earlier rounds count by this factor."""
+ADDED = 0.1
+"""Sums are divided by their weight plus this part of their shell's mean."""
+STEPS_A = 4.0
+"""Resolution over the step of displacements."""
+FIRST_BATCHES = 4
+REFERENCE_PART = 0.97
+REFERENCE_EDGE_A = 10.0
+AXES_AT = 0.75
+"""Part of a start's rounds after which the axes of a symmetry are looked for, where it is not imposed before."""
+
+
+def symmetry_now(state: AbInitioState, settings: AbInitioSettings) -> str:
+    """Return the symmetry that is imposed in the next round."""
+    return settings.symmetry if state.axes_found else "C1"
+
+
+def references_of(
+    state: AbInitioState, images: ParticleImages, limit_A: float, settings: AbInitioSettings, threads: int = 1
+) -> list[Reference]:
+    """Return a state's maps, prepared to a resolution."""
+    width_A = images.band.box * images.band.pixel_size_A
+    pixel_A = width_A / state.volumes.shape[1]
+    return [
+        prepare_reference(
+            volume, pixel_A, limit_A=REFERENCE_PART * limit_A, radius_A=settings.radius_A, edge_A=REFERENCE_EDGE_A,
+            threads=threads,
+        )
+        for volume in state.volumes
+    ]  # fmt: skip
+
+
+def search_of(limit_A: float, settings: AbInitioSettings, symmetry: str, *, shifts: bool) -> SearchSettings:
+    """Return how poses are searched at a resolution, about each image's displacement or also around it."""
+    return SearchSettings(
+        limit_A=limit_A, spacing=settings.spacing(limit_A), shift_step_A=limit_A / 3.0,
+        shift_range_A=2.0 * settings.shift_sigma_A if shifts else 0.0, shift_sigma_A=settings.shift_sigma_A,
+        symmetry=symmetry,
+    )  # fmt: skip
+
+
+def start_round(
+    state: AbInitioState,
+    images: ParticleImages,
+    learned: NDArray[np.int64],
+    settings: AbInitioSettings,
+    start: int,
+    *,
+    threads: int = 1,
+) -> None:
+    """Do one round of a start, in place.
+
+    Parameters
+    ----------
+    state
+        Of the start.
+    images
+        All prepared images.
+    learned
+        Which of them the start learns from, shape (m,).
+    settings
+        Of the job.
+    start
+        Number of the start, from 0.
+    threads
+        Threads; they change nothing but the last bits of sums.
+    """
+    number = state.number
+    limit_A = settings.start_limit_A(number)
+    symmetry = symmetry_now(state, settings)
+    if number == 0:
+        several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
+        places = np.unique(np.concatenate(several))
+    else:
+        places = settings.taken(len(learned), start, number)
+    rows = learned[places]
+    some = images.select(rows)
+    if number > 0:
+        _draw(state, images, some, rows, limit_A, settings, start, symmetry, threads)
+    sums = [BandSums(images.band, limit_A, symmetry) for _ in range(settings.classes)]
+    if state.sums_volume.shape[1] == sums[0].arrays()["volume"].size:
+        for k, one in enumerate(sums):
+            one.put({"volume": state.sums_volume[k], "core": state.sums_core[k]})
+            one.fade(FADE)
+    for k, one in enumerate(sums):
+        mine = np.flatnonzero(state.reference[rows] == k)
+        if mine.size:
+            at = rows[mine]
+            one.insert(some.select(mine), state.rotations[at], state.displacements_A[at], threads=threads)
+    state.sums_volume = np.stack([one.arrays()["volume"] for one in sums])
+    state.sums_core = np.stack([one.arrays()["core"] for one in sums])
+    pixel_A = sums[0].pixel_size_A
+    made = [
+        densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
+    ]  # fmt: skip
+    put_centred(state, made, pixel_A, symmetry, threads)
+    state.number += 1
+    if not state.axes_found and state.number >= AXES_AT * settings.rounds:
+        find_axes(state, images, settings, threads)
+
+
+def _draw(
+    state: AbInitioState, images: ParticleImages, some: ParticleImages, rows: NDArray[np.int64], limit_A: float,
+    settings: AbInitioSettings, start: int, symmetry: str, threads: int,
+) -> None:  # fmt: skip
+    """Give the images of a round new poses."""
+    references = references_of(state, images, limit_A, settings, threads)
+    search = search_of(limit_A, settings, symmetry, shifts=False)
+    library = Templates(references, images.band, search, threads=threads)
+    random = np.random.Generator(np.random.Philox([settings.seed, 4 + 1000 * start, state.number]))
+    uniform = random.uniform(size=(len(rows), 3))
+    temperature = settings.temperature(state.number)
+    drawn = draw_poses(
+        library, some, search, uniform[:, :2], temperature=temperature, centre_A=state.displacements_A[rows],
+        threads=threads,
+    )  # fmt: skip
+    state.gain = np.append(state.gain, float(drawn.gain.mean()))
+    state.rotations[rows], state.reference[rows] = drawn.rotations, drawn.reference
+    state.displacements_A[rows] = draw_displacements(
+        references, some, drawn.rotations, drawn.reference, uniform[:, 2], limit_A=limit_A, step_A=limit_A / STEPS_A,
+        sigma_A=settings.shift_sigma_A, temperature=temperature, threads=threads,
+    )  # fmt: skip
+
+
+def put_refined(
+    state: AbInitioState, references: Sequence[Reference], some: ParticleImages, rows: NDArray[np.int64],
+    rotations: NDArray[np.float64], displacements_A: NDArray[np.float64], which: NDArray[np.int64],
+    settings: RefinementSettings, threads: int,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Refine poses against their own maps and keep them; return their log-likelihoods."""
+    likelihood = np.empty(len(rows))
+    for k, reference in enumerate(references):
+        mine = np.flatnonzero(which == k)
+        if mine.size:
+            found = refine_poses(
+                reference, some, rotations[mine], displacements_A[mine], settings, image=mine, threads=threads
+            )
+            state.rotations[rows[mine]], state.displacements_A[rows[mine]] = found.rotations, found.displacements_A
+            likelihood[mine] = found.log_likelihood
+    state.reference[rows] = which
+    return likelihood
+
+
+def put_centred(
+    state: AbInitioState, volumes: Sequence[NDArray[np.float32]], pixel_A: float, symmetry: str, threads: int = 1
+) -> None:
+    """Keep maps, moved to the middle, and the displacements of their images that follow from that."""
+    kept = []
+    for k, volume in enumerate(volumes):
+        middle, moved = centred(volume, symmetry, threads)
+        kept.append(middle)
+        # What lay at p lies at p + moved now: images show the same where they are displaced by as much less.
+        mine = state.reference == k
+        state.displacements_A[mine] -= pixel_A * (state.rotations[mine] @ moved)[:, :2]
+    state.volumes = np.stack(kept)
+
+
+def find_axes(state: AbInitioState, images: ParticleImages, settings: AbInitioSettings, threads: int = 1) -> None:
+    """Bring the maps to the standard setting of the symmetry, which is imposed from then on."""
+    pixel_A = images.band.box * images.band.pixel_size_A / state.volumes.shape[1]
+    turned = []
+    for k, volume in enumerate(state.volumes):
+        found = align_symmetry(volume, settings.symmetry, pixel_A, threads=threads)
+        turned.append(found.map)
+        mine = state.reference == k
+        # A feature at p comes to Q p + s, so that R p = (R Q^T) (Q p + s) - R Q^T s.
+        state.rotations[mine] = state.rotations[mine] @ found.rotation.T
+        state.displacements_A[mine] -= (state.rotations[mine] @ found.shift_A)[:, :2]
+    state.volumes = np.stack(turned).astype(np.float32)
+    state.sums_volume, state.sums_core = state.sums_volume[:, :0], state.sums_core[:, :0]
+    state.axes_found = True
+
+
+def judge(
+    state: AbInitioState, images: ParticleImages, judged: NDArray[np.int64], settings: AbInitioSettings, *,
+    threads: int = 1,
+) -> float:  # fmt: skip
+    """Return how much a state's maps add to the log-likelihood of images that they have not seen, on average."""
+    limit_A = settings.start_limit_A(max(0, state.number - 1))
+    search = search_of(limit_A, settings, symmetry_now(state, settings), shifts=True)
+    references = references_of(state, images, limit_A, settings, threads)
+    library = Templates(references, images.band, search, threads=threads)
+    some = images.select(judged)
+    found = draw_poses(library, some, search, np.zeros((len(judged), 2)), threads=threads)
+    return float(found.gain.mean())
+
+
+def resized(volumes: NDArray[np.float32], box: int, threads: int = 1) -> NDArray[np.float32]:
+    """Return maps in another box over the same field of view, of the same scale in projection."""
+    old = volumes.shape[1]
+    if old == box:
+        return volumes
+    factor = np.float32((old / box) ** 3)
+    return np.stack([resize(one, (box,) * 3, workers=threads) * factor for one in volumes]).astype(np.float32)

@@ -1,0 +1,143 @@
+"""What an ab-initio job is asked for, and its schedule: how fine, on how many images, in which round."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from verglas.errors import InputError
+from verglas.geometry import point_group
+
+HOLD = 0.5
+"""Part of a start's rounds that stay at the first resolution."""
+BATCH = 300
+"""Images of a round for each class and unit: few, for it is their noise that leads out of wrong maps."""
+LEAST_BATCH = 60
+JUDGED_PART, MOST_JUDGED = 0.1, 500
+LEAST_LEARNED = 20
+HOTTEST, COOLED = 1.0, 0.5
+SPACING = 1.6
+"""Angle between directions, over resolution / diameter."""
+FINE_ROUNDS_A_IMAGE = 3
+
+
+@dataclass(frozen=True)
+class AbInitioSettings:
+    """How maps are found from nothing.
+
+    Attributes
+    ----------
+    radius_A
+        Radius of the particle.
+    mass_kDa
+        Its mass: what of a map can be protein follows from it. None: the sphere's volume counts, which is weaker.
+    symmetry
+        Point group, in its standard setting.
+    impose
+        Impose the symmetry from the first round on; False: begin in C1, find the axes, and impose it then.
+    classes
+        Number of maps.
+    starts
+        Independent starts; the one that explains images it has not seen best is gone on with.
+    rounds
+        Of each start.
+    start_A, middle_A, finish_A
+        Resolution of a start's first rounds, of its last, and of the finish.
+    low_A
+        Coarsest resolution used.
+    finish_rounds
+        Rounds with many images after the starts.
+    shift_sigma_A
+        Deviation of each coordinate of the particles' displacements.
+    auto_mask
+        Mask what is not the particle in the finish.
+    seed
+        Key of all random numbers.
+    """
+
+    radius_A: float
+    mass_kDa: float | None = None
+    symmetry: str = "C1"
+    impose: bool = True
+    classes: int = 1
+    starts: int = 3
+    rounds: int = 100
+    start_A: float = 20.0
+    middle_A: float = 12.0
+    finish_A: float = 8.0
+    low_A: float = 200.0
+    finish_rounds: int = 6
+    shift_sigma_A: float = 5.0
+    auto_mask: bool = True
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        point_group(self.symmetry)
+        if min(self.classes, self.starts) < 1 or min(self.rounds, self.finish_rounds) < 2:
+            raise InputError(
+                f"{self.classes} classes, {self.starts} starts of {self.rounds} rounds and {self.finish_rounds} to "
+                "finish: there must be 1 or more classes and starts, and 2 or more rounds of each."
+            )
+        if not (self.radius_A > 0.0 and self.shift_sigma_A > 0.0 and (self.mass_kDa is None or self.mass_kDa > 0.0)):
+            raise InputError("radius, mass and deviation of the displacements must be above zero.")
+        if not 0.0 < self.finish_A <= self.middle_A <= self.start_A < self.low_A:
+            raise InputError(
+                f"resolutions must get finer from low {self.low_A:g} A by start {self.start_A:g} A and middle "
+                f"{self.middle_A:g} A to finish {self.finish_A:g} A."
+            )
+
+    @property
+    def units(self) -> int:
+        """How often each image shows the asymmetric unit, as far as symmetry is imposed from the start."""
+        return int(point_group(self.symmetry).order) if self.impose else 1
+
+    def judged(self, images: int) -> int:
+        """Return how many of the images are kept apart to judge starts by: none where there are few."""
+        if images < 2 * LEAST_LEARNED:
+            return 0
+        return min(MOST_JUDGED, round(JUDGED_PART * images))
+
+    def batch(self, images: int) -> int:
+        """Return the images of a start's round."""
+        wanted = max(LEAST_BATCH, round(BATCH * self.classes / math.sqrt(self.units)))
+        return int(min(wanted, images))
+
+    def start_limit_A(self, number: int) -> float:
+        """Return the resolution of round ``number`` of a start, from 0."""
+        done = number / max(1, self.rounds - 1)
+        part = max(0.0, (done - HOLD) / (1.0 - HOLD))
+        return 1.0 / ((1.0 - part) / self.start_A + part / self.middle_A)
+
+    def temperature(self, number: int) -> float:
+        """Return what log-likelihoods are divided by in round ``number`` of a start."""
+        done = number / max(1, self.rounds - 1)
+        return 1.0 + (HOTTEST - 1.0) * max(0.0, 1.0 - done / COOLED)
+
+    def finish_limit_A(self, number: int) -> float:
+        """Return the resolution of round ``number`` of the finish, from 0."""
+        part = min(1.0, (number + 1) / max(1, self.finish_rounds - 1))
+        return 1.0 / ((1.0 - part) / self.middle_A + part / self.finish_A)
+
+    def spacing(self, limit_A: float) -> float:
+        """Return the angle between directions of a search, radians."""
+        return SPACING * limit_A / (2.0 * self.radius_A)
+
+    def order(self, images: int, start: int, epoch: int) -> NDArray[np.int64]:
+        """Return the order in which a start goes through its images for the ``epoch``-th time."""
+        random = np.random.Generator(np.random.Philox([self.seed, 10 + start, epoch]))
+        return random.permutation(images)
+
+    def taken(self, images: int, start: int, number: int) -> NDArray[np.int64]:
+        """Return which images round ``number`` of a start uses: all in turn, in an order drawn anew each time."""
+        batch = self.batch(images)
+        first = number * batch
+        found = []
+        while batch > 0:
+            epoch, place = divmod(first, images)
+            some = self.order(images, start, epoch)[place : place + batch]
+            found.append(some)
+            first, batch = first + len(some), batch - len(some)
+        return np.concatenate(found)

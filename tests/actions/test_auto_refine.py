@@ -1,0 +1,91 @@
+"""Auto Refine: every round is a refinement of the project; a killed job resumes to the same answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.engine.particles import make_particles
+from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
+from verglas.actions.launch import prepare
+from verglas.errors import InputError
+from verglas.execution.controller import start_detached
+from verglas.execution.job_folder import JobFolder, ProjectReference
+from verglas.formats import ParticleTable, write_mrc, write_particles
+from verglas.formats.mrc import read_mrc_volume
+from verglas.project import Project
+from verglas.project.import_particles import ParticleFields, import_particles
+
+BOX, PIXEL_A = 32, 3.0
+OPTIONS = {"rounds": 2, "mask_radius_A": 36.0, "auto_mask": False, "search_first": False}
+
+
+def contents(path: Path) -> bytes:
+    """Return a result without its header, which holds dates."""
+    return path.read_bytes()[1024:]
+
+
+def difference(one: Path, two: Path) -> str:
+    """Return what differs in two results, so that a rare failure tells where it came from."""
+    if one.suffix == ".npy":
+        tables = [ParticleTable.load(path).particles for path in (one, two)]
+        columns = [name for name in tables[0].dtype.names if not np.array_equal(tables[0][name], tables[1][name])]
+        rows = {name: int(np.sum(tables[0][name] != tables[1][name])) for name in columns}
+        return f"rows that differ by column: {rows}"
+    maps = [read_mrc_volume(path)[0].astype(np.float64) for path in (one, two)]
+    away = np.abs(maps[0] - maps[1])
+    return f"{np.count_nonzero(away)} voxels differ, by {away.max():g} of {np.abs(maps[0]).max():g}"
+
+
+def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
+    table, truth = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)
+    write_particles(table, tmp_path / "particles.star")
+    with Project.create(tmp_path / "p") as project:
+        fields = ParticleFields(symmetry="D2", largest_dimension_A=60.0, white_protein=False)
+        import_particles(project, tmp_path / "particles.star", fields)
+        write_mrc(project.folder / "start.mrc", truth, PIXEL_A)
+        record = {"name": "start", "path": "start.mrc", "pixel_size_A": PIXEL_A}
+        project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
+        inputs = {"package": [project.asset("package", 1)], "reference": [project.asset("volume", 1)]}
+
+        def new_job(*, killed: bool) -> JobFolder:
+            ready = prepare(
+                AutoRefine, OPTIONS, inputs, project_folder=project.folder,
+                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
+            )  # fmt: skip
+            job, process = ready.start()
+            if killed:
+                end = time.monotonic() + 50
+                while not (job.scratch / "round-001.npz").exists():
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                assert job.state().name == "interrupted"
+                process = start_detached(job)
+            assert process.wait(timeout=100) == 0, job.log_path.read_text()
+            return job
+
+        jobs = [new_job(killed=killed) for killed in (False, True)]
+        for number in (1, 2):
+            for ending in ("_par_1.npy", "_1_map1.mrc", "_1.mrc"):
+                name = f"{number:02d}{ending}"
+                one, two = (job.results_folder / f"volume_{job.number}_{name}" for job in jobs)
+                assert contents(one) == contents(two), f"{name}: {difference(one, two)}"
+        assert project.take_in()["results"] == 8
+        names = [one["name"] for one in project.assets("refinement")]
+        assert names == [f"Auto #{job} (Rnd. {number})" for job in (1, 2) for number in (1, 2)]
+
+
+def test_what_is_missing_is_asked_for() -> None:
+    package = {"id": 1, "name": "a", "box_px": 64, "pixel_size_A": 2.0, "largest_dimension_A": None, "symmetry": "C1",
+               "classes": 1, "count": 10}  # fmt: skip
+    with pytest.raises(InputError, match="mask-radius"):
+        settings_of(AutoRefine.Parameters(), {"package": [package]}, 1)
+    with pytest.raises(InputError, match="--reference"):
+        initial_volumes({"package": [package]}, 1)

@@ -1,0 +1,118 @@
+"""Refine CTF: a refinement becomes another one with its beam tilt known; a killed job resumes to the same answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stages.ctf_refinement.scene import PIXEL_A, RADIUS_A, TILT_MRAD, make_scene
+from verglas.actions.declaration import ActionParameters
+from verglas.actions.launch import prepare
+from verglas.actions.refine_ctf import RefineCTF, settings_of, title_of
+from verglas.actions.refinement_results import RefinedClass, record_refinement
+from verglas.actions.selection import select_inputs
+from verglas.engine.reconstruct_particles import reconstruct_particles
+from verglas.errors import InputError
+from verglas.execution.context import JobContext
+from verglas.execution.controller import start_detached
+from verglas.execution.job_folder import EventLog, JobFolder, ProjectReference, Request
+from verglas.formats import MrcStack, ParticleTable, write_particles
+from verglas.project import Project
+from verglas.project.import_particles import ParticleFields, import_particles
+
+LIMIT_A = 3.4
+OPTIONS = {"high_resolution_A": LIMIT_A, "mask_radius_A": RADIUS_A, "auto_mask": False}
+
+
+def record_start(project: Project) -> None:
+    """Record a refinement at the poses of the package's own table."""
+    package = project.asset("package", 1)
+    job = JobFolder.claim(project.layout.jobs, "auto-refine")
+    job.write_request(
+        Request(
+            job=job.number, action="auto-refine", entry="none:none", title="Auto Refine #1",
+            project=ProjectReference(name="p", id="1"), created="2026-01-01T00:00:00+00:00", user="ana", host="here",
+        )
+    )  # fmt: skip
+    table = ParticleTable.load(project.folder / package["particles_path"])
+    found = reconstruct_particles(table, project.folder, "D2").finish()
+    log = EventLog(job)
+
+    def no_workers() -> Any:
+        raise AssertionError("recording needs no workers")
+
+    record_refinement(
+        JobContext(job, ActionParameters(), log, no_workers), package, [RefinedClass(table, found)], key="round-001",
+        name="Auto #1 (Rnd. 1)", volume_name="Auto #1 (Rnd. 1)", stem="volume_1_01", method="auto", symmetry="D2",
+        number=1, rounds=1, limit_A=4.0, particles_used=len(table),
+    )  # fmt: skip
+    log.close()
+    project.take_in()
+
+
+def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
+    made = make_scene(tmp_path, 100, 1.5)
+    write_particles(made.given, tmp_path / "particles.star")
+    with Project.create(tmp_path / "p") as project:
+        import_particles(project, tmp_path / "particles.star", ParticleFields(symmetry="D2", white_protein=False))
+        record_start(project)
+        inputs = select_inputs(project, RefineCTF, {"refinement": "1"})
+
+        def new_job(*, killed: bool) -> JobFolder:
+            ready = prepare(
+                RefineCTF, OPTIONS, inputs, project_folder=project.folder,
+                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
+            )  # fmt: skip
+            job, process = ready.start()
+            if killed:
+                end = time.monotonic() + 60
+                while not (job.scratch / "defocus.npz").exists():
+                    assert time.monotonic() < end
+                    time.sleep(0.02)
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                process = start_detached(job)
+            assert process.wait(timeout=100) == 0, job.log_path.read_text()
+            return job
+
+        jobs = [new_job(killed=killed) for killed in (False, True)]
+        for ending in ("_1.mrc", "_1_map1.mrc", "_par_1.npy"):
+            one, two = ((job.results_folder / f"volume_{job.number}_ctf{ending}").read_bytes() for job in jobs)
+            assert one[1024:] == two[1024:], ending
+        assert project.take_in()["results"] == 4
+        found = project.asset("refinement", 2)
+        assert (found["name"], found["method"]) == ("Defocus & Beam Tilt Refinement #2", "ctf")
+        table = ParticleTable.load(project.folder / found["details"][0]["particles_path"])
+        assert table["beam_tilt_x_mrad"][0] == pytest.approx(TILT_MRAD[0], abs=0.05)
+        assert table["beam_tilt_y_mrad"][0] == pytest.approx(TILT_MRAD[1], abs=0.05)
+        folder = project.folder / "Assets/PhaseDifferenceImages"
+        with MrcStack(folder / "output_par_2_phase_difference_1.mrc") as phases:
+            assert phases.shape == (2, 64, 64)
+        assert (folder / "output_par_2_ctf.png").is_file()
+        said = [event.text for event in jobs[0].events() if event.event == "message"]
+        assert any("the halves agree to" in text for text in said)
+        assert project.assets("volume")[1]["name"] == "CTF Refine #2 - Class #1"
+
+
+def test_what_is_missing_is_asked_for() -> None:
+    package = {"name": "a", "pixel_size_A": PIXEL_A, "largest_dimension_A": None, "box_px": 64, "count": 9}
+    detail = {"half_map_1_path": "h.mrc"}
+    record = {"id": 1, "name": "r", "details": [detail], "parent": package, "resolution_A": None, "classes": 1}
+    with pytest.raises(InputError, match="mask-radius"):
+        settings_of(RefineCTF.Parameters(), {"refinement": [record]})
+    with pytest.raises(InputError, match="high-resolution"):
+        settings_of(RefineCTF.Parameters(mask_radius_A=40.0), {"refinement": [record]})
+    detail["half_map_1_path"] = ""
+    with pytest.raises(InputError, match="no half maps"):
+        settings_of(RefineCTF.Parameters(mask_radius_A=40.0), {"refinement": [record]})
+
+
+def test_a_refinement_is_named_by_what_it_refines() -> None:
+    assert title_of(RefineCTF.Parameters(beam_tilt=False)) == "Defocus Refinement"
+    assert title_of(RefineCTF.Parameters(defocus=False)) == "Beam Tilt Refinement"
+    assert title_of(RefineCTF.Parameters(beam_tilt=False, trefoil=True)) == "Defocus & Aberration Refinement"
