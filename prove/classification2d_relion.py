@@ -1,8 +1,8 @@
 """Classify 2D beside ``relion_refine`` on the same stack: purity, classes against the truth, CPU seconds.
 
-Asked for are 5,000 particles, 50 classes and 25 iterations, hours of RELION's time; this runs it smaller (the figures
-say how small), with the same rounds, step of angles, shifts and particles in every round. What each takes for 50
-classes is in ``benchmarks/classify_2d.py``.
+5,000 particles, 50 classes and 25 iterations take hours of RELION's time; this runs it smaller (the figures say how
+small), with the same rounds, step of angles, shifts and particles in every round. What each takes for 50 classes is in
+``benchmarks/classify_2d.py``. Arguments: particles, classes, rounds, SNR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tools.measured import record
 from prove.classification2d import classified
 from verglas.formats import MrcStackWriter, ParticleTable, read_particles, read_stack, write_particles
 
-PARTICLES, CLASSES, ROUNDS, SNR = 400, 6, 25, 0.1
+PARTICLES, CLASSES, ROUNDS, SNR = 1500, 10, 25, 0.1
 PSI_STEP_DEG, SHIFT_PX, SHIFT_STEP_PX = 6.0, 8.0, 2.0
 
 
@@ -92,9 +92,9 @@ def compare(particles: int, classes: int, rounds: int, snr: float, seed: int = 1
     }  # fmt: skip
 
 
-def main() -> None:
-    record("classification2d_relion", compare(PARTICLES, CLASSES, ROUNDS, SNR))
+def main(particles: int = PARTICLES, classes: int = CLASSES, rounds: int = ROUNDS, snr: float = SNR) -> None:
+    record("classification2d_relion", compare(particles, classes, rounds, snr))
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:4]), *map(float, sys.argv[4:5]))
