@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tools import performance_page, scaling_page
+from tools import scaling_page
+from tools.performance import page as performance_page
 from verglas.actions import ACTIONS, Action, load_action
 from verglas.actions.declaration import is_expert, unit_of
 from verglas.cli.common import option_flag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tools.measured import REPOSITORY
-from tools.performance_page import measured
+from tools.performance.page import measured
 
 PATH = REPOSITORY / "docs" / "scaling.md"
 

@@ -1,0 +1,1 @@
+"""The performance page: its text, and its sections by room."""
