@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import engine_cuda
 from numba import cuda
 
 from verglas.engine.reconstruction import Reconstruction
@@ -40,3 +41,14 @@ def test_without_a_gpu_or_a_kernel_for_it_it_is_said(monkeypatch: pytest.MonkeyP
         array_library("tpu")
     with pytest.raises(InputError, match="ctf_values has no form for GPUs"):
         kernel_for(object(), "ctf", "ctf_values")
+
+
+def test_the_benchmark_of_gpus_records_nothing_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded: list[str] = []
+    monkeypatch.setattr(engine_cuda.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(engine_cuda, "record", lambda name, figures: recorded.append(name))
+    engine_cuda.main()
+    assert "no GPU to measure" in capsys.readouterr().out
+    assert not recorded
