@@ -7,9 +7,18 @@ import sys
 import numpy as np
 
 from verglas.engine.fourier_sums import sphere
-from verglas.geometry import random_rotations
+from verglas.geometry import random_rotations, rotvec_to_matrix
 from verglas.kernels import insertion as cpu
-from verglas.kernels import insertion_cuda, polar, polar_cuda, pose_likelihood, slicing, slicing_cuda
+from verglas.kernels import (
+    insertion_cuda,
+    polar,
+    polar_cuda,
+    pose_likelihood,
+    pose_refinement,
+    pose_refinement_cuda,
+    slicing,
+    slicing_cuda,
+)
 
 THREADS = 4
 random = np.random.Generator(np.random.Philox(5))
@@ -52,6 +61,65 @@ def slices_and_matches() -> None:
     passed("matches")
 
 
+def refinement() -> None:
+    """Refine from two starts near the truth of each of two images: all parameters, then two choices of them."""
+    centre, reach, size = 6, 4, 2 * 6 + 1
+    volume = np.zeros((size, size, size))
+    volume[5:8, 5:8, 5:8] = np.abs(random.standard_normal((3, 3, 3)))
+    spectrum = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume)))[:, :, centre:]
+    values = np.stack([spectrum.real, spectrum.imag], axis=-1).astype(np.float32).ravel()
+    row, column = (grid.ravel() for grid in np.mgrid[-reach : reach + 1, : reach + 1])
+    inside = (np.hypot(row, column) <= reach) & ((column > 0) | (row > 0))
+    row, column = row[inside].astype(np.int32), column[inside].astype(np.int32)
+    u, v, width_A = column.astype(np.float32), row.astype(np.float32), 60.0
+    qx, qy = u / np.float32(width_A), v / np.float32(width_A)
+    optics = np.array([np.pi * 0.02, 300.0, 2.0 * np.pi / width_A])
+    higher = 0.1 * normal(row.size)
+    truth = np.array([[2.0, -3.0, 1.0, 5200.0, 300.0, -200.0, 0.1], [-1.0, 2.0, 1.0, 6900.0, -100.0, 400.0, 0.1]])
+    whitening = np.abs(normal(2, row.size)) + np.float32(1.0)
+    group, image = np.array([1, 0]), np.array([0, 1, 1, 0])
+    poses = random_rotations(2, 7)
+    slices = np.zeros((2, row.size), np.complex64)
+    slicing.slice_values(values, centre, centre, poses.astype(np.float32), u, v, slices)
+    xx, yy = qx * qx, qy * qy
+    means, cosines, sines, constants = truth[:, 3:, None].swapaxes(0, 1)
+    chi = optics[0] * (means * (xx + yy) + cosines * (xx - yy) + 2.0 * sines * qx * qy)
+    chi += constants - optics[1] * (xx + yy) ** 2 + higher
+    transfer = (-np.sin(chi) * whitening[group]).astype(np.float32)
+    moved = np.exp(-1j * optics[2] * (truth[:, :1] * column + truth[:, 1:2] * row))
+    data = (transfer * slices * moved + 0.7 * (normal(2, row.size) + 1j * normal(2, row.size))).astype(np.complex64)
+    starts = rotvec_to_matrix(0.05 * random.standard_normal((4, 3))) @ poses[image]
+    states = truth[image] + random.standard_normal((4, 7)) * [0.5, 0.5, 0.1, 50.0, 50.0, 50.0, 0.0]
+    prior, prior_centre = np.array([0.0] * 3 + [0.1] * 2 + [0.0] + [1e-5] * 3), np.zeros((4, 9))
+    prior_centre[:, 3:] = truth[image][:, :6]
+    axes = np.broadcast_to(np.eye(3), (4, 3, 3)).copy()
+    turned = random_rotations(4, 9)
+    for active, about in (("111111111", axes), ("111111000", axes), ("011010100", turned), ("000001000", axes)):
+        chosen = np.array([letter == "1" for letter in active])
+        found = []
+        for refine, threads in ((pose_refinement.refine, ()), (pose_refinement_cuda.refine, (THREADS,))):
+            results = (
+                starts.copy(), states.copy(), np.zeros(4), np.zeros((4, 9, 9)), np.zeros(4), np.zeros(4, np.int64)
+            )  # fmt: skip
+            refine(
+                0, 4, values, centre, centre, u, v, column, row, qx, qy, higher, data, transfer, whitening, group,
+                optics, image, chosen, about, prior, prior_centre, 12, 0.1, *results, *threads,
+            )  # fmt: skip
+            found.append(results)
+        ours, theirs = found
+        # Costs are small differences of the data's power, some 5000, which single precision knows to 1e-3.
+        assert np.allclose(ours[0], theirs[0], rtol=0.0, atol=2e-5)
+        assert np.all(np.abs(ours[1] - theirs[1]) < [1e-4, 1e-4, 1e-5, 0.02, 0.02, 0.02, 1e-9])
+        assert np.allclose(ours[2], theirs[2], rtol=0.0, atol=5e-3)
+        assert np.allclose(ours[3], theirs[3], rtol=0.0, atol=2e-5 * ours[3].max())
+        assert np.allclose(ours[4], theirs[4], rtol=0.0, atol=2e-4)
+        assert np.array_equal(ours[5], theirs[5])
+        # With the scale alone there is no step to take.
+        assert np.array_equal(starts, theirs[0]) == (active == "000001000")
+        assert np.all(theirs[5] > 2) == (active != "000001000")
+    passed("refinement")
+
+
 def search() -> None:
     sample, ramps = normal(2, 5), normal(3, 2, 5)
     one, two = (np.zeros((2, 3, 5), np.float32) for _ in range(2))
@@ -90,5 +158,6 @@ def insertion() -> None:
 
 if __name__ == "__main__":
     slices_and_matches()
+    refinement()
     search()
     insertion()

@@ -130,7 +130,7 @@ class Templates:
         # Of all templates (0) and of their mirror images (1).
         self.log_prior = np.stack([self.prior(pose, self.reference) for pose in (self.poses, mirror_pose(self.poses))])
         kx, ky = self.grid.k_per_A
-        slices = np.concatenate([r.slices(poses, kx, ky, threads=threads) for r in references])
+        slices = np.concatenate([to_numpy(r.slices(poses, kx, ky, threads=threads)) for r in references])
         orders = angular_orders(self.grid, np.ascontiguousarray(slices.real), np.ascontiguousarray(slices.imag))
         # Sum over the half-plane: pi r d_r for each ring, and orders m and -m together.
         twice = np.where(self.grid.orders == 0, 1.0, 2.0)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.devices import shared_library
 from verglas.engine.images import ParticleImages
 from verglas.engine.reference import Reference
 from verglas.errors import InputError
-from verglas.kernels.arrays import array_namespace, kernel_for, to_numpy
+from verglas.kernels.arrays import kernel_for, to_numpy
 
 POSES_AT_ONCE = 4096
 
@@ -58,9 +59,7 @@ def log_likelihoods(
     InputError
         If shapes do not fit.
     """
-    xp = array_namespace(images.data)
-    if array_namespace(reference.values) is not xp:
-        raise InputError("reference and images lie on different devices; bring both to one with to_device.")
+    xp = shared_library(reference, images)
     match_poses = kernel_for(xp, "pose_likelihood", "match_poses")
     R, moved = np.asarray(rotations), np.asarray(displacements_A, np.float64)
     shape = R.shape[:-2]

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.devices import batches, shared_library, to_device
 from verglas.engine.images import ParticleImages
+from verglas.engine.pose_covariance import pose_covariance
 from verglas.engine.reference import Reference
 from verglas.errors import InputError
 from verglas.geometry import matrix_to_euler
-from verglas.kernels.arrays import array_namespace, kernel_for
+from verglas.kernels.arrays import array_namespace, kernel_for, to_numpy
 from verglas.microscopy import even_aberration_phase
 
 PARAMETER_NAMES = (
     "turn_x", "turn_y", "turn_z", "x_A", "y_A", "scale", "defocus_A", "astigmatism_cos_A", "astigmatism_sin_A",
 )  # fmt: skip
-# Information left, at the least, when the noise that a model has fitted is taken off.
-LEAST_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,16 @@ def refine_poses(
     scale: Any = 1.0,
     centre_A: Any = 0.0,
     threads: int = 1,
+    memory_bytes: int | None = None,
 ) -> RefinedPoses:
     """Refine poses to the nearest maximum of the likelihood.
 
     Parameters
     ----------
     reference
-        Prepared to the images' limit or finer.
+        Prepared to the images' limit or finer; on a GPU (:func:`verglas.engine.to_device`), poses are refined there.
     images
-        Prepared images.
+        Prepared images; in host memory, or where the reference is. From host memory they come to a GPU in batches.
     rotations
         Start, rotation matrices, shape (n, 3, 3).
     displacements_A
@@ -142,7 +144,9 @@ def refine_poses(
     centre_A
         Centre of the prior on displacements, shape () or (n, 2).
     threads
-        Threads; the result does not depend on them.
+        Threads of a CPU; the result does not depend on them.
+    memory_bytes
+        Memory of a GPU that a batch of images and their poses may take; half of what is free when None.
 
     Returns
     -------
@@ -151,16 +155,17 @@ def refine_poses(
     Raises
     ------
     InputError
-        If shapes do not fit, or arrays lie on a GPU.
+        If shapes do not fit, or images lie on a GPU and the reference does not.
+    ResourceError
+        If the GPU's memory is too small for an image.
 
     References
     ----------
     L. Kaufman, "A variable projection method", BIT 15 (1975) 49, for the scale; the rest is J. J. More, "The
     Levenberg-Marquardt algorithm", Lect. Notes Math. 630 (1978) 105.
     """
-    from verglas.kernels.pose_refinement import PARAMETERS
+    from verglas.kernels.levenberg_marquardt import PARAMETERS
 
-    refine = kernel_for(array_namespace(reference.values, images.data), "pose_refinement", "refine")
     options = settings or RefinementSettings()
     R = np.array(rotations, np.float64)
     count = len(R)
@@ -172,6 +177,18 @@ def refine_poses(
     for stage, limit_A in enumerate(options.stages_A):
         if stage and limit_A >= options.stages_A[stage - 1]:
             raise InputError(f"stages of refinement must go from coarse to fine, not {options.stages_A}.")
+    if array_namespace(images.data) is np and array_namespace(reference.values) is not np:
+        moved, centre = (
+            np.broadcast_to(np.asarray(one, np.float64), (count, 2)) for one in (displacements_A, centre_A)
+        )
+        scales = np.broadcast_to(np.asarray(scale, np.float64), count)
+        return _in_batches(
+            images, which, memory_bytes, lambda some, rows, image: refine_poses(
+                reference, some, R[rows], moved[rows], options, image=image, scale=scales[rows], centre_A=centre[rows]
+            )
+        )  # fmt: skip
+    xp = shared_library(reference, images)
+    refine = kernel_for(xp, "pose_refinement", "refine")
     for limit_A in options.stages_A:
         coarse = refine_poses(
             reference, images, R, displacements_A, replace(options, limit_A=limit_A, stages_A=()), image=which,
@@ -207,21 +224,27 @@ def refine_poses(
 
     cost, residual = np.empty(count), np.empty(count)
     normal, evaluations = np.empty((count, PARAMETERS, PARAMETERS)), np.empty(count, np.int64)
+    components = [
+        xp.asarray(one) for one in (u, v, band.column[:points], band.row[:points], qx.astype(np.float32),
+                                    qy.astype(np.float32), higher)
+    ]  # fmt: skip
+    noise = [xp.asarray(one) for one in (images.whitening, images.group, constants)]
+    given = [xp.asarray(one) for one in (which, active, axes, prior, prior_centre)]
+    found = [xp.asarray(one) for one in (R, state, cost, normal, residual, evaluations)]
 
     def part(first: int, last: int) -> None:
         refine(
-            first, last, reference.values, reference.centre, reference.depth, u, v, band.column[:points],
-            band.row[:points], qx.astype(np.float32), qy.astype(np.float32), higher, images.data,
-            images.transfer, images.whitening, images.group, constants, which, active, axes, prior, prior_centre,
-            options.most_steps, options.stop_gain, R, state, cost, normal, residual, evaluations,
+            first, last, reference.values, reference.centre, reference.depth, *components, images.data,
+            images.transfer, *noise, *given, options.most_steps, options.stop_gain, *found,
         )  # fmt: skip
 
     if threads < 1:
         raise InputError(f"{threads} threads make no sense; give 1 or more.")
-    # The kernel releases the interpreter's lock, and each pose is its own: threads take a part each.
-    edges = np.linspace(0, count, min(threads, max(count, 1)) + 1).astype(int).tolist()
+    # The kernel releases the interpreter's lock, and each pose is its own: threads take a part each, a GPU takes all.
+    edges = np.linspace(0, count, min(threads if xp is np else 1, max(count, 1)) + 1).astype(int).tolist()
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(part, edges[:-1], edges[1:]))
+    R, state, cost, normal, residual, evaluations = (to_numpy(one) for one in found)
 
     half = np.hypot(state[:, 4], state[:, 5])
     refined_defocus = np.stack(
@@ -234,15 +257,35 @@ def refine_poses(
         defocus=refined_defocus,
         log_likelihood=-cost,
         noise_variance=residual,
-        covariance=_covariance(normal, active, state[:, 2], residual, reference.slope_excess),
+        covariance=pose_covariance(normal, active, state[:, 2], residual, reference.slope_excess),
         axes=axes,
         evaluations=evaluations,
     )
 
 
+def _in_batches(
+    images: ParticleImages,
+    which: NDArray[np.int64],
+    memory_bytes: int | None,
+    refined: Callable[[ParticleImages, NDArray[np.int64], NDArray[np.int64]], RefinedPoses],
+) -> RefinedPoses:
+    """Bring images to the GPU batch by batch and return all poses in their order.
+
+    ``refined`` is given images on the device, the poses that are theirs, and the image of each in the batch.
+    """
+    parts, order = [], []
+    for some in batches(images, len(which), memory_bytes):
+        rows = np.flatnonzero((which >= some.start) & (which < some.stop))
+        parts.append(refined(to_device(images.select(some), "cuda"), rows, which[rows] - some.start))
+        order.append(rows)
+    places = np.argsort(np.concatenate(order))
+    names = [field.name for field in fields(RefinedPoses)]
+    return RefinedPoses(**{name: np.concatenate([getattr(part, name) for part in parts])[places] for name in names})
+
+
 def _turns(options: RefinementSettings, R: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return which parameters are refined (the three turns so far), and the axes of the turns."""
-    from verglas.kernels.pose_refinement import PARAMETERS
+    from verglas.kernels.levenberg_marquardt import PARAMETERS
 
     active = np.zeros(PARAMETERS, np.bool_)
     axes = np.broadcast_to(np.eye(3), (len(R), 3, 3)).copy()
@@ -254,40 +297,3 @@ def _turns(options: RefinementSettings, R: NDArray[np.float64]) -> tuple[NDArray
         axes[:, 1] = np.stack([-np.sin(psi), -np.cos(psi), np.zeros_like(psi)], axis=-1)
         axes[:, 2] = (0.0, 0.0, -1.0)
     return active, axes
-
-
-def _covariance(
-    normal: NDArray[np.float64],
-    active: NDArray[np.bool_],
-    scale: NDArray[np.float64],
-    variance: NDArray[np.float64],
-    slope_excess: float,
-) -> NDArray[np.float64]:
-    """Return the inverse of the information on the refined parameters.
-
-    The information is twice the normal matrix over the noise variance, less two things that would make it look larger
-    than it is: slopes of an interpolated reference are steeper than true ones, and a fitted model has also fitted
-    noise, which adds half a unit of likelihood for each parameter to the signal's.
-    """
-    from verglas.kernels.pose_refinement import SCALE
-
-    covariance = np.zeros_like(normal)
-    chosen = np.flatnonzero(active)
-    if chosen.size and len(normal):
-        full = 2.0 * normal
-        full[:, :3, :3] /= slope_excess
-        if active[SCALE]:
-            gain = np.maximum(scale**2 * normal[:, SCALE, SCALE], 1e-300)
-            share = np.maximum(1.0 - 0.5 * chosen.size * variance / gain, LEAST_SHARE)
-            others = np.where(np.arange(active.size) == SCALE, 1.0, np.sqrt(share)[:, None])
-            full *= others[:, :, None] * others[:, None, :]
-        part = full[:, chosen[:, None], chosen]
-        # Radians and A differ by orders of magnitude: bring the diagonal to 1 first.
-        size = np.sqrt(np.maximum(np.diagonal(part, axis1=1, axis2=2), 1e-300))
-        scaled = part / (size[:, :, None] * size[:, None, :])
-        good = np.linalg.cond(scaled) < 1e10
-        inverse = np.full_like(scaled, np.nan)
-        inverse[good] = np.linalg.inv(scaled[good])
-        inverse /= size[:, :, None] * size[:, None, :]
-        covariance[:, chosen[:, None], chosen] = inverse * variance[:, None, None]
-    return covariance

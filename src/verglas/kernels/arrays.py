@@ -13,6 +13,7 @@ from verglas.errors import InputError
 
 CUDA_MODULES = {
     "slicing": "slicing_cuda", "pose_likelihood": "slicing_cuda", "polar": "polar_cuda", "insertion": "insertion_cuda",
+    "pose_refinement": "pose_refinement_cuda",
 }  # fmt: skip
 
 

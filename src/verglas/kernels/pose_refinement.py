@@ -14,12 +14,11 @@ import numpy as np
 
 from verglas.kernels.compile import cpu_kernel
 from verglas.kernels.ctf import phase_body
+from verglas.kernels.levenberg_marquardt import PARAMETERS, advance, mean_residual, number_rows
 from verglas.kernels.slicing import gradient_body
 
 Array = np.ndarray[Any, Any]
 
-PARAMETERS = 9
-SCALE = 5
 BLOCK = 64
 
 
@@ -55,10 +54,36 @@ def defocus_body(p: int, kx: Any, ky: Any) -> Any:
     return np.float32(2.0) * kx * ky
 
 
+def moved_body(real: float, imaginary: float, cosine: float, sine: float) -> tuple[float, float]:
+    """Return a component of the data moved back by a displacement, cosine and sine being those of ``2 pi k.d``."""
+    return real * cosine - imaginary * sine, real * sine + imaginary * cosine
+
+
+def shifted_body(k: Any, real: Any, imaginary: Any) -> tuple[Any, Any]:
+    """Return the slope of a component of the model under a displacement along an axis.
+
+    Parameters
+    ----------
+    k
+        2 pi times the component's frequency along that axis.
+    real, imaginary
+        The model.
+    """
+    return k * imaginary, -k * real
+
+
+def transfer_body(chi: Any, whitening: Any, pi_wavelength: Any) -> tuple[Any, Any]:
+    """Return the transfer function at a phase, whitened, and its slope by that times the phase's by the defocus."""
+    return np.float32(-math.sin(chi)) * whitening, np.float32(-math.cos(chi) * pi_wavelength) * whitening
+
+
 _gradient = cpu_kernel(inline=True)(gradient_body)
 _phase = cpu_kernel(inline=True)(phase_body)
 _slopes = cpu_kernel(inline=True)(slopes_body)
 _shape = cpu_kernel(inline=True)(defocus_body)
+_moved = cpu_kernel(inline=True)(moved_body)
+_shifted = cpu_kernel(inline=True)(shifted_body)
+_transfer = cpu_kernel(inline=True)(transfer_body)
 
 
 @cpu_kernel(fastmath=True)
@@ -127,15 +152,13 @@ def _products(
             m, n = most + column[i], most + row[i]
             cx, sx, cy, sy = ramp_x[m, 0], ramp_x[m, 1], ramp_y[n, 0], ramp_y[n, 1]
             cosine, sine = cx * cy - sx * sy, sx * cy + cx * sy
-            dr, di = data[i].real, data[i].imag
-            work[target, j], work[target, BLOCK + j] = dr * cosine - di * sine, dr * sine + di * cosine
+            work[target, j], work[target, BLOCK + j] = _moved(data[i].real, data[i].imag, cosine, sine)
         if defocus:
             for j in range(length):
                 i = first + j
                 chi = _phase(qx[i], qy[i], state[3], state[4], state[5], state[6], optics[0], optics[1])
                 chi += higher[i]
-                c[j] = np.float32(-math.sin(chi)) * whitening[i]
-                slope[j] = np.float32(-math.cos(chi) * optics[0]) * whitening[i]
+                c[j], slope[j] = _transfer(chi, whitening[i], optics[0])
             _defocus_rows(first, length, qx, qy, slope, found, active, rows, work)
         else:
             for j in range(length):
@@ -161,7 +184,7 @@ def _products(
                 out, value = work[rows[3 + p]], work[model]
                 for j in range(length):
                     k = unit * np.float32(whole[first + j])
-                    out[j], out[BLOCK + j] = k * value[BLOCK + j], -k * value[j]
+                    out[j], out[BLOCK + j] = _shifted(k, value[j], value[BLOCK + j])
         for p in range(count):
             for q in range(p + 1):
                 s = np.float32(0.0)
@@ -172,162 +195,6 @@ def _products(
     for p in range(count):
         for q in range(p):
             total[q, p] = total[p, q]
-
-
-@cpu_kernel()
-def _solve(matrix: Array, right: Array, size: int, answer: Array) -> bool:
-    """Solve a positive definite system by Cholesky's method, in place; False where it is not positive definite."""
-    for p in range(size):
-        for q in range(p + 1):
-            s = matrix[p, q]
-            for j in range(q):
-                s -= matrix[p, j] * matrix[q, j]
-            if p == q:
-                if not s > 0.0:
-                    return False
-                matrix[p, p] = math.sqrt(s)
-            else:
-                matrix[p, q] = s / matrix[q, q]
-    for p in range(size):
-        s = right[p]
-        for j in range(p):
-            s -= matrix[p, j] * answer[j]
-        answer[p] = s / matrix[p, p]
-    for p in range(size - 1, -1, -1):
-        s = answer[p]
-        for j in range(p + 1, size):
-            s -= matrix[j, p] * answer[j]
-        answer[p] = s / matrix[p, p]
-    return True
-
-
-@cpu_kernel()
-def _turned(rotation: Array, x: float, y: float, z: float, out: Array) -> None:
-    """Fill ``out`` with the rotation vector's matrix times ``rotation``."""
-    angle = math.sqrt(x * x + y * y + z * z)
-    if angle < 1e-12:
-        for i in range(3):
-            for j in range(3):
-                out[i, j] = rotation[i, j]
-        return
-    x, y, z = x / angle, y / angle, z / angle
-    c, s = math.cos(angle), math.sin(angle)
-    for j in range(3):
-        a, b, d = rotation[0, j], rotation[1, j], rotation[2, j]
-        along = (1.0 - c) * (x * a + y * b + z * d)
-        out[0, j] = c * a + s * (y * d - z * b) + x * along
-        out[1, j] = c * b + s * (z * a - x * d) + y * along
-        out[2, j] = c * d + s * (x * b - y * a) + z * along
-
-
-@cpu_kernel()
-def _assemble(
-    total: Array, active: Array, rows: Array, state: Array, prior: Array, centre: Array, normal: Array, slope: Array
-) -> float:
-    """Set the best scale if it is refined, fill normal matrix and slope, and return the cost with the priors'."""
-    count = total.shape[0]
-    model, target = count - 2, count - 1
-    if active[SCALE]:
-        # Never below one standard deviation, where the pose would have no slope.
-        least = 1.0 / math.sqrt(2.0 * max(total[model, model], 1e-30))
-        state[2] = max(total[model, target] / max(total[model, model], 1e-30), least)
-    scale = state[2]
-    cost: float = total[target, target] - 2.0 * scale * total[model, target] + scale * scale * total[model, model]
-    for p in range(PARAMETERS):
-        if not active[p]:
-            continue
-        i = rows[p]
-        factor = 1.0 if p == SCALE else scale
-        slope[i] = factor * (total[i, target] - scale * total[i, model])
-        for q in range(PARAMETERS):
-            if active[q]:
-                normal[i, rows[q]] = factor * (1.0 if q == SCALE else scale) * total[i, rows[q]]
-        if prior[p] > 0.0:
-            away = state[p - 3] - centre[p]
-            cost += prior[p] * away * away
-            normal[i, i] += prior[p]
-            slope[i] -= prior[p] * away
-    return cost
-
-
-@cpu_kernel()
-def _residual(total: Array, scale: float, points: int) -> float:
-    """Return the mean squared residual of a component."""
-    model, target = total.shape[0] - 2, total.shape[0] - 1
-    squared: float = total[target, target] - 2.0 * scale * total[model, target] + scale * scale * total[model, model]
-    return squared / points
-
-
-@cpu_kernel()
-def _number(active: Array, rows: Array) -> int:
-    """Fill the row of each parameter, -1 where it is not refined, and return the size: rows, model and data."""
-    size = 0
-    for p in range(PARAMETERS):
-        rows[p] = -1
-        if active[p] and p != SCALE:
-            rows[p] = size
-            size += 1
-    # The model is the derivative by the scale.
-    rows[SCALE] = size
-    return size + 2
-
-
-@cpu_kernel()
-def _advance(
-    trial_total: Array, total: Array, trial_matrix: Array, matrix: Array, damped: Array, trial_slope: Array,
-    slope: Array, step: Array, active: Array, rows: Array, prior: Array, centre: Array, axes: Array, stop_gain: float,
-    here: Array, now: Array, there: Array, then: Array, control: Array,
-) -> bool:  # fmt: skip
-    """Take or leave a trial pose, put the next one in its place, and return whether that promises enough.
-
-    ``there`` and ``then`` are rotation and state of the trial, ``trial_total`` its products; ``here`` and ``now`` are
-    the best so far; ``control`` holds the best cost, the damping and the number of passes.
-    """
-    count = total.shape[0]
-    free = count - 1 if active[SCALE] else count - 2
-    trial = _assemble(trial_total, active, rows, then, prior, centre, trial_matrix, trial_slope)
-    control[2] += 1.0
-    if control[2] == 1.0 or trial < control[0]:
-        control[0], control[1] = trial, max(0.2 * control[1], 1e-7)
-        for p in range(count):
-            slope[p] = trial_slope[p]
-            for q in range(count):
-                total[p, q], matrix[p, q] = trial_total[p, q], trial_matrix[p, q]
-        for p in range(7):
-            now[p] = then[p]
-        for p in range(3):
-            for q in range(3):
-                here[p, q] = there[p, q]
-    else:
-        control[1] *= 10.0
-    promising = False
-    while control[1] < 1e6 and free > 0:
-        for p in range(free):
-            for q in range(free):
-                damped[p, q] = matrix[p, q]
-            damped[p, p] += control[1] * matrix[p, p] + 1e-300
-        if _solve(damped, slope, free, step):
-            gain = 0.0
-            for p in range(free):
-                gain += 2.0 * step[p] * slope[p]
-                for q in range(free):
-                    gain -= step[p] * matrix[p, q] * step[q]
-            promising = gain >= stop_gain
-            break
-        control[1] *= 10.0
-    if promising:
-        x, y, z = 0.0, 0.0, 0.0
-        for p in range(3):
-            if active[p]:
-                size = step[rows[p]]
-                x, y, z = x + size * axes[p, 0], y + size * axes[p, 1], z + size * axes[p, 2]
-        _turned(here, x, y, z, there)
-        for p in range(7):
-            then[p] = now[p]
-        for p in range(3, PARAMETERS):
-            if active[p]:
-                then[p - 3] += step[rows[p]]
-    return promising
 
 
 @cpu_kernel()
@@ -381,7 +248,7 @@ def refine(
         Passes over the components.
     """
     rows = np.empty(PARAMETERS, np.int64)
-    count = _number(active, rows)
+    count = number_rows(active, rows)
     reach = 0
     for i in range(u.size):
         reach = max(reach, column[i], abs(row[i]))
@@ -399,13 +266,13 @@ def refine(
             _products(values, centre, depth, u, v, column, row, qx, qy, higher, data[m], transfer[m],
                       whitening[group[m]], optics, then, there, axes[n], active, rows, ramp_x, ramp_y,
                       trial_total)  # fmt: skip
-            if not _advance(
+            if not advance(
                 trial_total, total, trial_matrix, matrix, damped, trial_slope, slope, step, active, rows, prior,
                 prior_centre[n], axes[n], stop_gain, here, now, there, then, control,
             ):  # fmt: skip
                 break
         rotations[n], state[n], cost[n], evaluations[n] = here, now, control[0], int(control[2])
-        residual[n] = _residual(total, now[2], u.size)
+        residual[n] = mean_residual(total, now[2], u.size)
         for p in range(PARAMETERS):
             for q in range(PARAMETERS):
                 both = active[p] and active[q]
