@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from verglas.stages.simulation import StackParameters, StackResult
 
 PARTICLES = 5000
@@ -94,13 +97,14 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
     with Project.create(output / "project", name="hard") as project:
         say("refining them as one class")
         package = take_in(project, made, output / "blind.star", parameters, known_poses=False)
-        begun = refine(project, package, truths[0].map, output, start, asked, threads)
+        given = low_passed_truth(project, truths[0].map, output / "start.mrc", asked, threads)
+        refined = refine(project, package, given if start == "low-passed" else None, asked, threads)
         say("refining them as two classes")
-        classify(project, package, begun, asked, threads)
+        classify(project, package, refined, asked, threads)
         worked = time.perf_counter()
         say("refining two classes from true poses, for comparison")
         known = take_in(project, made, output / "known.star", parameters, known_poses=True)
-        classify(project, known, begun, asked, threads)
+        classify(project, known, given, asked, threads)
         sections, figures = what_was_found(project, made, parameters, truths, asked, threads)
     figures |= {
         "set": "hard", "start": start, "start_low_passed_A": START_A if start == "low-passed" else None,
@@ -137,31 +141,30 @@ def take_in(
     return found
 
 
-def refine(
-    project: Any, package: dict[str, Any], truth: Any, output: Path, start: str, asked: HardSet, threads: int
-) -> int:
-    """Refine a package as one class, from a start that is found or given; return the number of that volume."""
-    from verglas.actions import project_run
-    from verglas.cli.demo_refined import newest
+def low_passed_truth(project: Any, truth: NDArray[np.float32], path: Path, asked: HardSet, threads: int) -> int:
+    """Import the true map of a conformation, low-passed to 30 A; return the number of that volume."""
     from verglas.engine.reference_masks import low_passed
     from verglas.formats.mrc import write_mrc
     from verglas.project.import_others import import_volumes
 
+    write_mrc(path, low_passed(truth, asked.pixel_size_A, START_A, threads), asked.pixel_size_A, is_volume=True)
+    return int(import_volumes(project, [str(path)]).imported[0]["id"])
+
+
+def refine(project: Any, package: dict[str, Any], given: int | None, asked: HardSet, threads: int) -> int:
+    """Refine a package as one class from a volume, or from one that is found; return the number of the refined map."""
+    from verglas.actions import project_run
+    from verglas.cli.demo_refined import newest
+
     options: dict[str, Any] = {"package": str(package["id"]), "workers": 1, "threads": threads, "seed": asked.seed}
-    limit: dict[str, Any] = {}
-    if start == "ab-initio":
+    if given is None:
         project_run(project, "ab-initio", symmetry="C1", **options)
-        reference = newest(project, "volume", "Volume From Startup")["id"]
-    else:
-        path = output / "start.mrc"
-        write_mrc(path, low_passed(truth, asked.pixel_size_A, START_A, threads), asked.pixel_size_A, is_volume=True)
-        reference = import_volumes(project, [str(path)]).imported[0]["id"]
-        limit["initial_resolution_A"] = START_A
+        given = int(newest(project, "volume", "Volume From Startup")["id"])
     project_run(
-        project, "auto-refine", reference=str(reference), symmetry="C1", classes=1, rounds=asked.rounds,
-        mask_radius_A=mask_radius_A(package), **limit, **options,
+        project, "auto-refine", reference=str(given), symmetry="C1", classes=1, rounds=asked.rounds,
+        initial_resolution_A=START_A, mask_radius_A=mask_radius_A(package), **options,
     )  # fmt: skip
-    return int(reference)
+    return int(newest(project, "volume", "Auto #")["id"])
 
 
 def classify(project: Any, package: dict[str, Any], reference: int, asked: HardSet, threads: int) -> None:
