@@ -39,6 +39,8 @@ USUAL_ROUNDS = 9
 SECONDS_A_PIXEL = 8e-7
 """Of one particle, round and class, for each pixel of its image."""
 SECONDS_A_VOXEL = 1e-5
+LOCAL_BYTES_A_VOXEL = 48
+"""Four transforms, the same in one band, and the errors of all filters."""
 
 
 class AutoRefine(Action):
@@ -113,6 +115,8 @@ class AutoRefine(Action):
         sums = memory_needed(box, settings.oversampling)
         chunks = -(-particles // chunk_size(particles))
         references = 12 * (2 * box) ** 3 + 2 * classes * 4 * (2 * box) ** 3
+        if settings.regularisation == "local":
+            references += LOCAL_BYTES_A_VOXEL * box**3
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + references + 256 * 60 * box**2,
             disk_bytes=(chunks + 2) * classes * sums + settings.rounds * classes * (12 * box**3 + 250 * particles),

@@ -21,7 +21,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,7 +135,7 @@ def choose_filters(
     block = max(1, int(sigma_px / SAMPLED))
     transforms = [rfft(one, workers=threads) for one in (*filtered, *halves)]
     inside = mask > INSIDE
-    error: Any = 0.0
+    error = np.zeros((len(gains), *(len(mask) // block,) * 3), np.float32)
     for number in range(1, len(bands)):
         view = partial(bands.view, number)
         one, other, first, second = (
@@ -148,10 +147,10 @@ def choose_filters(
         weight = _part_of(bands, number, shape, pixel_size_A, threads) / (OVERLAP * noise)
         power = weight * windowed((one * one + other * other) * mask, block, sigma_px)
         cross = weight * windowed((one * second + other * first) * mask, block, sigma_px)
-        gain = gains[:, number, None, None, None]
-        error = error + gain * gain * power - 2.0 * gain * cross
+        for of_filter, gain in zip(error, gains[:, number], strict=True):
+            of_filter += gain * gain * power - 2.0 * gain * cross
     # A Gaussian window holds as many voxels as a box of (2 sqrt(pi) sigma)^3; both halves were predicted.
-    error = error * (2.0 * math.sqrt(math.pi) * sigma_px) ** 3 / 2.0
+    error *= 0.5 * (2.0 * math.sqrt(math.pi) * sigma_px) ** 3
     error[1:] += PRICE
     return FilterChoice(bands, gains, np.asarray(error.argmin(axis=0), np.int64), block)
 
