@@ -13,47 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tools.measured import record
 
 from verglas.engine import ParticleStack, align_maps
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
 from verglas.stages.abinitio import AbInitioSettings, find_maps
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
-from verglas.stages.simulation.atoms import read_structure
+from verglas.stages.simulation.models import write_asymmetric_model
 
 BOX, PIXEL_A = 128, 1.5
 RIGHT_A = 12.0
-SECOND_RESIDUES = 300
-
-
-def asymmetric_model(folder: Path) -> Path:
-    """Write a chain of beta-galactosidase with 300 residues of the nearest other one: 150 kDa, no symmetry."""
-    import gemmi
-
-    whole = read_structure("beta-galactosidase")[0]
-
-    def middle(chain: Any) -> NDArray[np.float64]:
-        return np.mean([atom.pos.tolist() for residue in chain for atom in residue], axis=0)
-
-    first, *others = whole
-    near = min(others, key=lambda chain: float(np.linalg.norm(middle(chain) - middle(first))))
-    model, part = gemmi.Model("1"), gemmi.Chain("B")
-    for residue in [one for one in near if one.name != "HOH"][:SECOND_RESIDUES]:
-        part.add_residue(residue)
-    model.add_chain(first.clone())
-    model.add_chain(part)
-    made = gemmi.Structure()
-    made.add_model(model)
-    path = folder / "asymmetric.pdb"
-    made.write_pdb(str(path))
-    return path
 
 
 def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -> dict[str, Any]:
     """Simulate one stack and find its map from several seeds."""
     symmetric = name == "apoferritin"
-    model = "apoferritin" if symmetric else str(asymmetric_model(folder))
+    model = "apoferritin" if symmetric else str(write_asymmetric_model(folder / "asymmetric.pdb"))
     parameters = StackParameters(
         model=model, particles=particles, snr=snr, box=BOX, pixel_size_A=PIXEL_A, padding=1.5, seed=7
     )

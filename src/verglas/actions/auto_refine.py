@@ -39,6 +39,8 @@ USUAL_ROUNDS = 9
 SECONDS_A_PIXEL = 8e-7
 """Of one particle, round and class, for each pixel of its image."""
 SECONDS_A_VOXEL = 1e-5
+LOCAL_BYTES_A_VOXEL = 48
+"""Four transforms, the same in one band, and the errors of all filters."""
 
 
 class AutoRefine(Action):
@@ -53,6 +55,10 @@ class AutoRefine(Action):
 
         policy: Literal["half-sets", "one-reference"] = field(
             "half-sets", help="Each half set has its own reference; or one for both, aligned to less than is reported."
+        )
+        regularisation: Literal["fsc", "local"] = field(
+            "fsc",
+            help="Filter references by one FSC curve, or at each place by what the other half set confirms there.",
         )
         classes: int | None = field(None, help="Number of classes; none: the package's.", ge=1, le=100)
         symmetry: str | None = field(None, help="Point group; none: the package's.")
@@ -109,6 +115,8 @@ class AutoRefine(Action):
         sums = memory_needed(box, settings.oversampling)
         chunks = -(-particles // chunk_size(particles))
         references = 12 * (2 * box) ** 3 + 2 * classes * 4 * (2 * box) ** 3
+        if settings.regularisation == "local":
+            references += LOCAL_BYTES_A_VOXEL * box**3
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + references + 256 * 60 * box**2,
             disk_bytes=(chunks + 2) * classes * sums + settings.rounds * classes * (12 * box**3 + 250 * particles),
@@ -193,7 +201,8 @@ def settings_of(
     return AutoRefineSettings(
         mask_radius_A=radius, symmetry=parameters.symmetry or package["symmetry"] or "C1",
         classes=parameters.classes or package["classes"] or 1,
-        independent_halves=parameters.policy == "half-sets", start_A=parameters.initial_resolution_A,
+        independent_halves=parameters.policy == "half-sets", regularisation=parameters.regularisation,
+        start_A=parameters.initial_resolution_A,
         low_A=parameters.low_resolution_A or min(LOWEST_A, LOW_PART * (size or 2.0 * radius)),
         finest_A=parameters.finest_resolution_A or 0.0,
         search_range_A=SEARCH_PART * size if parameters.search_range_A is None else parameters.search_range_A,
@@ -329,7 +338,9 @@ def record(
         key=round_name(number), name=name, volume_name=name, stem=f"volume_{context.job.number}_{number:02d}",
         method="auto", symmetry=settings.symmetry, number=number, rounds=settings.rounds, limit_A=before.limit_A,
         particles_used=int(rows.used.sum()), final=after.done,
-        values={**figures, **more, "policy": context.parameters.policy},
+        values={
+            **figures, **more, "policy": context.parameters.policy, "regularisation": settings.regularisation,
+        },
     )  # fmt: skip
 
 

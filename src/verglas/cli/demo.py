@@ -119,26 +119,38 @@ def alignment_section(movies: MoviesResult, run: Any, project: Any) -> tuple[Sec
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("demo"), show_default=True,
     help="Folder for the movies, the project and the report.",
 )  # fmt: skip
+@click.option(
+    "--set", "which", type=click.Choice(["normal", "hard"]), default="normal", show_default=True,
+    help="Movies of a symmetric protein, or a stack of one without symmetry of which a domain turns.",
+)  # fmt: skip
 @click.option("--movies", default=6, show_default=True, type=click.IntRange(1, 1000), help="Number of movies.")
 @click.option(
     "--size", default=2048, show_default=True, type=click.IntRange(256, 8192), help="Width and height in pixels."
 )
 @click.option("--frames", default=20, show_default=True, type=click.IntRange(5, 200), help="Frames of each movie.")
 @click.option(
-    "--particles", default=60, show_default=True, type=click.IntRange(0, 10000), help="Particles in each movie."
+    "--particles",
+    default=None,
+    type=click.IntRange(0, 100_000),
+    help="Particles in each movie [default: 60]; of the hard set, in all [default: 5000].",
 )
 @click.option("--model", default="apoferritin", show_default=True, help="Shipped model, or a PDB or mmCIF file.")
+@click.option(
+    "--start", type=click.Choice(["low-passed", "ab-initio"]), default="low-passed", show_default=True,
+    help="Of the hard set: refine from the true map, low-passed to 30 A, or from one that is found.",
+)  # fmt: skip
 @click.option("--threads", default=None, type=click.IntRange(1), help="Cores to use [default: all].")
 @click.option("--seed", default=1, show_default=True, help="Seed of all random numbers.")
 @json_option
 def demo(
-    output: Path, movies: int, size: int, frames: int, particles: int, model: str, threads: int | None, seed: int,
-    as_json: bool,
+    output: Path, which: str, movies: int, size: int, frames: int, particles: int | None, model: str, start: str,
+    threads: int | None, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
     from verglas.cli.demo_classes import classes_section, classify_and_select
     from verglas.cli.demo_ctf import ctf_section
+    from verglas.cli.demo_hard import PARTICLES, HardSet, hard_demo, report_hard
     from verglas.cli.demo_map import true_poses_section
     from verglas.cli.demo_picking import package_section, picking_options, picking_section
     from verglas.cli.demo_refined import MASS_KDA, find_map, refined_sections
@@ -157,9 +169,14 @@ def demo(
         if not as_json:
             screen.print(f"{(time.perf_counter() - started) / 60:5.1f} min  {text}")
 
+    if which == "hard":
+        hard = HardSet(particles=particles or PARTICLES, seed=seed)
+        report_hard(hard_demo(output, hard, start, cores, say), output, say, as_json)
+        return
     parameters = MovieParameters(
-        movies=movies, width=size, height=size, frames=frames, particles=particles, model=model, seed=seed
-    )
+        movies=movies, width=size, height=size, frames=frames, particles=60 if particles is None else particles,
+        model=model, seed=seed,
+    )  # fmt: skip
     say(f"simulating {movies} movies of {size} x {size} x {frames}")
     made = simulate_movies(parameters, output / "movies", threads=cores)
     simulated = time.perf_counter()

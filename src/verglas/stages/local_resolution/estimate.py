@@ -11,7 +11,6 @@ Cardone, Heymann & Steven (2013), J. Struct. Biol. 184, 226 (local FSC).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +18,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.bands import Bands
+from verglas.engine.local_windows import FULL_WIDTH, block_of, enlarged, windowed
 from verglas.errors import InputError
 from verglas.signal import (
     curve,
@@ -29,7 +30,6 @@ from verglas.signal import (
     shell_means,
     whitening_filter,
 )
-from verglas.stages.local_resolution.bands import Bands
 
 THRESHOLD = 0.143
 WINDOW_A = 20.0
@@ -37,9 +37,6 @@ COARSEST_A = 40.0
 INSIDE = 0.5
 EMPTY = 1e-3
 """Windows that hold less than this part of the mask tell nothing."""
-TRUNCATE = 2.5
-"""Where the window ends, in standard deviations: strong density beyond it must not speak here."""
-FULL_WIDTH = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,8 @@ def local_resolution(
     for transform in transforms:
         filter_transform(transform, shape, pixel_size_A, white)
     sigma_px = window_A / FULL_WIDTH / pixel_size_A
-    block = max(1, int(sigma_px / 2.5))
-    weight = _windowed(mask, block, sigma_px)
+    block = block_of(sigma_px)
+    weight = windowed(mask, block, sigma_px)
     known = weight > EMPTY * weight.max()
     correlations = np.zeros((len(bands), *weight.shape), np.float32)
     for number in range(len(bands)):
@@ -123,14 +120,14 @@ def local_resolution(
             bands.limited(partial(bands.view, number), transform, shape, pixel_size_A, threads)
             for transform in transforms
         )
-        cross, power_a, power_b = (_windowed(u * v * mask, block, sigma_px) for u, v in ((a, b), (a, a), (b, b)))
+        cross, power_a, power_b = (windowed(u * v * mask, block, sigma_px) for u, v in ((a, b), (a, a), (b, b)))
         norm = np.sqrt(np.maximum(power_a * power_b, 0.0))
         np.divide(cross, norm, out=correlations[number], where=known & (norm > 0.0))
         if step is not None:
             step(number + 1, len(bands))
     frequency = _crossing(bands.centres_per_A, correlations, threshold)
     frequency[~known] = bands.centres_per_A[0]
-    dense = _enlarged(frequency, shape, block)
+    dense = enlarged(frequency, shape, block)
     resolution = np.where(mask > 0.0, 1.0 / dense, coarsest_A).astype(np.float32)
     return LocalResolution(resolution, inside, coarsest_A, finest_A, window_A, threshold)
 
@@ -177,19 +174,6 @@ def local_filter(
     return total
 
 
-def _windowed(values: NDArray[np.float32], block: int, sigma_px: float) -> NDArray[np.float64]:
-    """Return averages over a Gaussian window, at the middles of blocks of voxels."""
-    from scipy.ndimage import gaussian_filter
-
-    n = len(values) // block
-    cut = values[: n * block, : n * block, : n * block].reshape(n, block, n, block, n, block)
-    means = cut.mean(axis=(1, 3, 5), dtype=np.float64)
-    # A block is a window of its own, of variance (block^2 - 1) / 12.
-    sigma = math.sqrt(max(sigma_px**2 - (block**2 - 1) / 12.0, 0.0)) / block
-    smooth: NDArray[np.float64] = gaussian_filter(means, sigma, mode="constant", truncate=TRUNCATE)
-    return smooth
-
-
 def _crossing(centres: NDArray[np.float64], correlations: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
     """Return the frequency where correlations (bands first) first fall below a threshold, within the bands' range."""
     padded = np.concatenate([np.ones((1, *correlations.shape[1:]), np.float32), correlations])
@@ -204,15 +188,3 @@ def _crossing(centres: NDArray[np.float64], correlations: NDArray[np.float32], t
         open_still &= ~falls
     clipped: NDArray[np.float64] = np.clip(frequency, centres[0], centres[-1])
     return clipped
-
-
-def _enlarged(values: NDArray[np.float64], shape: tuple[int, ...], block: int) -> NDArray[np.float64]:
-    """Return values given at the middles of blocks at every voxel, by linear interpolation."""
-    from scipy.ndimage import map_coordinates
-
-    result = np.empty(shape)
-    along = [(np.arange(n) - 0.5 * (block - 1)) / block for n in shape]
-    for z in range(shape[0]):
-        points = np.meshgrid(along[0][z : z + 1], along[1], along[2], indexing="ij")
-        result[z] = map_coordinates(values, points, order=1, mode="nearest")[0]
-    return result

@@ -22,6 +22,7 @@ from verglas.signal import (
     resize,
     resolution_at,
 )
+from verglas.stages.refinement.regularisation import choose_filters
 from verglas.stages.refinement.round_settings import RoundSettings
 from verglas.stages.refinement.settings import AutoRefineSettings
 
@@ -53,12 +54,15 @@ class ClassMaps:
 
 
 def class_maps(
-    work: Reconstruction, halves: tuple[HalfMap, HalfMap], settings: RoundSettings, threads: int = 1
-) -> ClassMaps:
+    work: Reconstruction, halves: tuple[HalfMap, HalfMap], settings: RoundSettings, threads: int = 1, *,
+    local_filters: bool = False,
+) -> ClassMaps:  # fmt: skip
     """Make the maps of one class from its sums and the unfiltered half maps made of them.
 
     With independent halves each reference is made of its own half alone and masked by a mask found in that half. The
-    mask of the correlation is found in both, and what it correlates by itself is taken off by random phases.
+    mask of the correlation is found in both, and what it correlates by itself is taken off by random phases. With local
+    filters, references of independent halves are filtered at each place by what the other half confirms there, as soon
+    as halves agree beyond the start.
 
     Raises
     ------
@@ -77,10 +81,16 @@ def class_maps(
         judged.frequency_per_A, judged.masked, fourier_shell_correlation(first, second, pixel_A).components
     )
     ratio = signal_to_noise(judged.corrected)
+    resolution = _own_resolution(resolution_at(judged.frequency_per_A, judged.corrected), settings)
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
         sources = [work.filtered_map(of_half, number) for number in (0, 1)]
+        if local_filters and resolution.resolution_A < settings.start_A:
+            choice = choose_filters(
+                sources, (first, second), of_half, mask, pixel_A, resolution.resolution_A, threads
+            )  # fmt: skip
+            sources = [choice.apply(source, pixel_A, threads) for source in sources]
         # Searches may see more of the references than refinement does.
         reach_A = max(settings.mask_radius_A, settings.search_radius_A)
         masks = [reference_mask(half, pixel_A, reach_A, settings.mask, threads) for half in (first, second)]
@@ -92,7 +102,7 @@ def class_maps(
     ])  # fmt: skip
     found = ReconstructedMap(
         (first, second), both, correlation, judged.corrected, ratio,
-        _own_resolution(resolution_at(judged.frequency_per_A, judged.corrected), settings), weight + other,
+        resolution, weight + other,
         (int(work.images[0]), int(work.images[1])),
     )  # fmt: skip
     assert references.shape[1:] == (box,) * 3

@@ -90,7 +90,11 @@ def finish_round(
             exchange_classes(work.sums, found_order.order)
             halves = [(one[0], halves[k][1]) for one, k in zip(halves, found_order.order, strict=True)]
             rows.permute(found_order.order, np.flatnonzero(work.halves == 1))
-    maps = [class_maps(one, pair, settings, threads) for one, pair in zip(work.sums, halves, strict=True)]
+    local = settings.regularisation == "local"
+    maps = [
+        class_maps(one, pair, settings, threads, local_filters=local)
+        for one, pair in zip(work.sums, halves, strict=True)
+    ]
     changed = float(np.abs(found.occupancy - before.occupancy[:, used]).sum(axis=0).mean()) / 2.0
     if settings.classes == 1:
         changed = 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +73,9 @@ class AutoRefineSettings:
     independent_halves
         Each half set is aligned to a map of its own images alone; False: both to one map, with the limit kept below
         the resolution that is reported.
+    regularisation
+        ``fsc``: references are filtered by the one curve of their halves' correlation; ``local``: at each place by what
+        the other half set confirms there, which takes independent halves.
     start_A
         The initial volume is low-passed here, and the first round goes no further.
     low_A
@@ -101,6 +104,7 @@ class AutoRefineSettings:
     symmetry: str = "C1"
     classes: int = 1
     independent_halves: bool = True
+    regularisation: Literal["fsc", "local"] = "fsc"
     start_A: float = 20.0
     low_A: float = 300.0
     finest_A: float = 0.0
@@ -119,6 +123,11 @@ class AutoRefineSettings:
             raise InputError(
                 f"{self.classes} classes, {self.rounds} rounds, {self.keep} results to refine: classes and results "
                 "must be 1 or more, rounds 2 or more."
+            )
+        if self.regularisation == "local" and not self.independent_halves:
+            raise InputError(
+                "local filters are found by what one half set says of the other, which takes independent half sets; "
+                "choose the policy half-sets, or the regularisation fsc."
             )
         if not (self.mask_radius_A > 0.0 and self.search_range_A >= 0.0):
             raise InputError("the mask's radius must be above zero, and the search range not negative.")

@@ -17,6 +17,7 @@ _HOME = {
     "simulate_stack": "stack",
     "MovieTruth": "movies",
     "MoviesResult": "movies",
+    "projected_map": "truth",
     "simulate_movies": "movies",
     "simulate_micrographs": "movies",
     "write_page": "report",

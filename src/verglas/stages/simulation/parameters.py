@@ -54,12 +54,17 @@ class SpecimenParameters(BaseModel):
         SOLVENT_DENSITY, "density of the solvent that atoms displace, relative to pure ice; 0: vacuum", ge=0, le=3
     )
     solvent_smoothing_A: float = field(1.0, "width of the solvent's border at an atom", "A", ge=0, le=10)
-    orientations: Literal["uniform", "preferred", "table"] = field("uniform", "how orientations are distributed")
+    orientations: Literal["uniform", "preferred", "views", "table"] = field(
+        "uniform", "how orientations are distributed"
+    )
     preferred_views: list[tuple[float, float]] = Field(
         default_factory=lambda: [(0.0, 0.0)], description="favoured views as rot, tilt [degrees]"
     )
     preferred_fraction: Fraction = Field(0.7, description="part of the particles that lie near a favoured view")
     preferred_spread_degrees: float = field(15.0, "spread about a favoured view", "degrees", gt=0, le=90)
+    view_table: str = field(
+        "empiar-10076", "how often each view is seen: empiar-10076, or a text file with rot, tilt [degrees], weight"
+    )
     orientation_table: str = field(
         "", "table of orientations: .npz with rotation matrices `rot` (n, 3, 3), or .txt with rot, tilt, psi"
     )
@@ -96,6 +101,10 @@ class StackParameters(SpecimenParameters, OpticsParameters):
     snr: float | None = field(
         0.1, "signal variance within the particle's radius / noise variance; none: no noise", gt=0
     )
+    dose_e_A2: float | None = field(
+        None, "electrons that are counted: noise and damage follow from them, and snr says nothing", "e/A^2", gt=0,
+        le=1000,
+    )  # fmt: skip
     coloured_noise: Fraction = Field(
         0.3, description="part of the noise variance that is coloured (ice-like, low frequencies)"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from verglas.errors import FormatError, InputError
 from verglas.stages.simulation.optics import Defocus
 from verglas.stages.simulation.parameters import OpticsParameters, SpecimenParameters
 from verglas.stages.simulation.random import generator
+from verglas.stages.simulation.views import read_views, view_spread
 
 
 def rotation_matrix(rot: float, tilt: float, psi: float) -> NDArray[np.float64]:
@@ -67,6 +69,7 @@ class Orientations:
     def __init__(self, specimen: SpecimenParameters, seed: int) -> None:
         self._specimen, self._seed = specimen, seed
         self._table = read_orientations(specimen.orientation_table) if specimen.orientations == "table" else None
+        self._views = read_views(specimen.view_table) if specimen.orientations == "views" else None
 
     def draw(self, *index: int) -> tuple[float, float, float]:
         """Return rot, tilt, psi in degrees of one particle."""
@@ -78,15 +81,25 @@ class Orientations:
         tilt = math.degrees(math.acos(float(random.uniform(-1, 1))))
         psi = float(random.uniform(-180, 180))
         specimen = self._specimen
+        if self._views is not None:
+            shares = np.cumsum(self._views[:, 2])
+            row = min(int(np.searchsorted(shares, random.random() * shares[-1], side="right")), len(shares) - 1)
+            return _near_view(random, rot, psi, self._views[row, :2], view_spread(len(shares)))
         if specimen.orientations == "preferred" and random.random() < specimen.preferred_fraction:
             views = specimen.preferred_views
             around = views[int(random.integers(len(views)))]
-            # a view near the z axis (a Gaussian on the sphere), then the axis turned to the favoured view
-            spread = math.radians(specimen.preferred_spread_degrees)
-            angle = min(math.pi, spread * math.sqrt(2 * float(random.exponential())))
-            near = rotation_matrix(rot, math.degrees(angle), psi)
-            return euler_angles(near @ rotation_matrix(around[0], around[1], 0.0))
+            return _near_view(random, rot, psi, around, math.radians(specimen.preferred_spread_degrees))
         return rot, tilt, psi
+
+
+def _near_view(
+    random: np.random.Generator, rot: float, psi: float, around: Sequence[float] | NDArray[np.float64], spread: float
+) -> tuple[float, float, float]:
+    """Return a view drawn from a Gaussian on the sphere (radians along each axis) about one of rot and tilt."""
+    # A view near the z axis, then the axis turned to the favoured view.
+    angle = min(math.pi, spread * math.sqrt(2 * float(random.exponential())))
+    near = rotation_matrix(rot, math.degrees(angle), psi)
+    return euler_angles(near @ rotation_matrix(float(around[0]), float(around[1]), 0.0))
 
 
 def micrograph_defocus(optics: OpticsParameters, seed: int, micrograph: int) -> Defocus:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from verglas.errors import InputError
 from verglas.formats import MrcStackWriter, OpticsGroup, ParticleTable, write_particles
 from verglas.kernels.simulation_random import fill_normals
 from verglas.stages.simulation.atoms import read_atoms
@@ -21,6 +22,7 @@ from verglas.stages.simulation.parameters import SpecimenParameters, StackParame
 from verglas.stages.simulation.poses import Orientations, choose_class, micrograph_defocus, rotation_matrix
 from verglas.stages.simulation.projection import Projector
 from verglas.stages.simulation.random import generator, kernel_key
+from verglas.stages.simulation.truth import fading
 
 STACK_NAME = "particles.mrcs"
 POSE_COLUMNS = (
@@ -133,14 +135,24 @@ class StackImages:
         self.radius_A = max(projector.atoms.radius_A for projector in self.projectors)
         self._colour = noise_filter(box, pixel, parameters.coloured_noise)
         self._key = kernel_key(parameters.seed, "stack noise", 0)
+        self._faded: NDArray[np.float32] | float = 1.0
+        if parameters.dose_e_A2 is not None:
+            radii = np.sqrt(self.microscope.k2)
+            self._faded = fading(radii, parameters.dose_e_A2, parameters.voltage_kV).astype(np.float32)
+        self.noisy = parameters.snr is not None or parameters.dose_e_A2 is not None
         self.scale = 1.0
-        sign = -1.0 if parameters.contrast_inverted else 1.0
-        if parameters.snr is not None:
+        self.snr: float | None = None
+        if self.noisy:
             inside = self._disc()
             some = range(min(IMAGES_FOR_SCALE, parameters.particles))
             variance = float(np.mean([self.signal(i)[inside].var() for i in some]))
-            self.scale = math.sqrt(parameters.snr / variance)
-        self.scale *= sign
+            self.snr = parameters.snr
+            if parameters.dose_e_A2 is not None:
+                # The white part of the noise is that of counting: its variance is one over the electrons of a pixel.
+                self.snr = variance * parameters.dose_e_A2 * pixel**2 * (1.0 - parameters.coloured_noise)
+            assert self.snr is not None
+            self.scale = math.sqrt(self.snr / variance)
+        self.scale *= -1.0 if parameters.contrast_inverted else 1.0
 
     def _disc(self) -> NDArray[np.bool_]:
         box = self.parameters.box
@@ -160,7 +172,7 @@ class StackImages:
                 float(truth["defocus_angle_deg"][i]),
                 p.phase_shift_degrees,
             )
-            spectrum = self.microscope.contrast(projector, rotation, offset, defocus)
+            spectrum = self.microscope.contrast(projector, rotation, offset, defocus) * self._faded
             size = self.padded
         else:
             spectrum, size = projector.potential(rotation, offset), projector.box
@@ -178,7 +190,7 @@ class StackImages:
     def image(self, i: int) -> NDArray[np.float32]:
         """Return the final image of particle ``i``."""
         image = self.signal(i) * np.float32(self.scale)
-        if self.parameters.snr is None:
+        if not self.noisy:
             return image
         noise = np.empty(image.size, np.float32)
         fill_normals(noise, *self._key, i)
@@ -214,6 +226,8 @@ def simulate_stack(
     started = time.perf_counter()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if parameters.dose_e_A2 is not None and (not parameters.apply_ctf or parameters.coloured_noise >= 1.0):
+        raise InputError("counted electrons make noise of images with a CTF, and not coloured alone; or give the SNR.")
     truth = draw_truth(parameters)
     images = StackImages(parameters, truth)
     n, box = parameters.particles, parameters.box
@@ -236,7 +250,8 @@ def simulate_stack(
         "particles": n,
         "radius_A": images.radius_A,
         "signal_scale": images.scale,
-        "noise_variance": 0 if parameters.snr is None else 1,
+        "noise_variance": int(images.noisy),
+        "snr": images.snr,
         "particles_per_class": per_class.tolist(),
         "files": [stack.name, star.name],
         "seconds": round(time.perf_counter() - started, 2),

@@ -1,0 +1,237 @@
+"""The hard set's report: maps, poses and classes that were found, beside what true poses give."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+from verglas.cli.demo_map import EDGE_A, Truth, resolution_to_truth_A
+from verglas.cli.demo_refined import aligned_to_truth, errors_deg, picture_of, rounded
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from verglas.cli.demo_hard import HardSet
+    from verglas.cli.demo_report import Section
+    from verglas.engine import MapAlignment
+    from verglas.formats import ParticleTable
+    from verglas.stages.simulation import StackParameters, StackResult
+
+ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
+WRONG_DEG = 10.0
+CLASS_LIMIT_A = 8.0
+"""Auto Refine decides about classes up to here."""
+
+
+def truths_of(parameters: StackParameters) -> list[Truth]:
+    """Return the true map of each conformation and the sphere within which maps are compared with it."""
+    from verglas.signal import sphere_mask
+    from verglas.stages.simulation import projected_map, read_atoms
+
+    box, pixel_A = parameters.box, parameters.pixel_size_A
+    radius_A = max(read_atoms(parameters, shape).radius_A for shape in parameters.conformations)
+    mask = sphere_mask((box,) * 3, radius_A, pixel_A, edge_A=EDGE_A)
+    return [Truth(projected_map(parameters, shape, 1.0), mask, pixel_A, "C1") for shape in parameters.conformations]
+
+
+def class_order(occupancy: NDArray[np.float64], label: NDArray[np.int64]) -> tuple[tuple[int, ...], float]:
+    """Return which class is which conformation, and the part of the particles that is in its own.
+
+    Parameters
+    ----------
+    occupancy
+        Shape (classes, n).
+    label
+        Conformation of each particle, from 0; shape (n,).
+
+    Returns
+    -------
+    order : tuple
+        Of each conformation the class that is it.
+    right : float
+        Part of the particles whose most occupied class is that of their conformation.
+    """
+    import numpy as np
+
+    found = occupancy.argmax(axis=0)
+    right = {order: float(np.mean(np.array(order)[label] == found)) for order in permutations(range(len(occupancy)))}
+    best = max(right, key=lambda one: right[one])
+    return best, right[best]
+
+
+def last_refinement(project: Any, which: int) -> dict[str, Any]:
+    """Return the last round of one of the project's Auto Refines, counted from 0."""
+    found = [one for one in project.assets("refinement") if one["name"].startswith("Auto #")]
+    jobs = list(dict.fromkeys(one["name"].split(" (")[0] for one in found))
+    own: dict[str, Any] = [one for one in found if one["name"].split(" (")[0] == jobs[which]][-1]
+    return own
+
+
+def tables_of(project: Any, refinement: dict[str, Any]) -> list[ParticleTable]:
+    """Return the particles of each class of a refinement."""
+    from verglas.formats import ParticleTable
+
+    return [ParticleTable.load(project.folder / one["particles_path"]) for one in refinement["details"]]
+
+
+def volume_at(project: Any, path: str) -> tuple[NDArray[np.float32], bytes]:
+    """Return a volume of the project and the picture of it."""
+    import numpy as np
+
+    from verglas.formats.mrc import read_mrc_volume
+
+    (record,) = [one for one in project.assets("volume") if one["path"] == path]
+    return read_mrc_volume(project.folder / path)[0].astype(np.float32), picture_of(project, record)
+
+
+def assignable(made: StackResult, parameters: StackParameters, threads: int) -> tuple[float, ParticleTable]:
+    """Return which part of the particles goes to its class by the true maps at true poses, and the particles."""
+    import numpy as np
+
+    from verglas.engine import MaskSettings
+    from verglas.stages.refinement import ManualSettings, refine_manually
+    from verglas.stages.simulation import projected_map
+
+    maps = [projected_map(parameters, shape, made.signal_scale) for shape in parameters.conformations]
+    table = made.truth.copy()
+    table["half_set"] = 1 + np.arange(len(table)) % 2
+    settings = ManualSettings(
+        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), classes=len(maps),
+        limit_A=CLASS_LIMIT_A, class_limit_A=CLASS_LIMIT_A, mask=MaskSettings(automatic=False),
+    )  # fmt: skip
+    found = refine_manually([table] * len(maps), made.stack.parent, maps, settings, threads=threads)
+    return float(np.mean(found.rows.occupancy.argmax(axis=0) == np.asarray(made.truth["class_number"]) - 1)), table
+
+
+def at_true_classes(made: StackResult, truths: list[Truth], table: ParticleTable, threads: int) -> list[float]:
+    """Return how far maps made at true poses of the true classes agree with the true ones, in A."""
+    import numpy as np
+
+    from verglas.engine.reconstruct_particles import reconstruct_particles
+
+    reached = []
+    for number, truth in enumerate(truths, start=1):
+        own = table.copy()
+        own["active"] = np.asarray(made.truth["class_number"]) == number
+        found = reconstruct_particles(own, made.stack.parent, threads=threads).finish(mask=truth.mask)
+        reached.append(resolution_to_truth_A(found.map, truth)[0])
+    return reached
+
+
+def what_was_found(
+    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], asked: HardSet, threads: int
+) -> tuple[list[Section], dict[str, Any]]:
+    """Compare all with the truth; return the report's chapters and its figures."""
+    import numpy as np
+
+    from verglas.cli.demo_report import Section
+    from verglas.geometry import euler_to_matrix
+
+    label = np.asarray(made.truth["class_number"], np.int64) - 1
+    one, two, of_true = (last_refinement(project, which) for which in range(3))
+    volume, picture = volume_at(project, one["details"][0]["volume_path"])
+    alignment = aligned_to_truth(volume, truths[0], threads)
+    single_A, _ = resolution_to_truth_A(alignment.map, truths[0])
+    own, true = (
+        euler_to_matrix(*(np.deg2rad(table[name]) for name in ANGLES))
+        for table in (tables_of(project, one)[0], made.truth)
+    )
+    away = errors_deg(own, true, alignment, "C1")
+    found = classes_of(project, two, label, truths, alignment, threads)
+    known = classes_of(project, of_true, label, truths, None, threads)
+    by_truth, table = assignable(made, parameters, threads)
+    best_A = at_true_classes(made, truths, table, threads)
+    names = [shape.name for shape in parameters.conformations]
+    figures = {
+        "particles": asked.particles, "box": asked.box, "pixel_size_A": asked.pixel_size_A,
+        "dose_e_A2": asked.dose_e_A2, "turned_deg": asked.turned_deg, "turned_part": asked.turned_part,
+        "resolution_one_class_A": rounded(single_A), "resolution_of_halves_one_class_A": rounded(one["resolution_A"]),
+        "angular_error_deg": round(float(np.median(away)), 3),
+        "beyond_10_deg": round(float(np.mean(away > WRONG_DEG)), 4), "other_hand": bool(alignment.mirrored),
+        "class_accuracy": round(found["right"], 4), "class_accuracy_at_true_poses": round(known["right"], 4),
+        "class_accuracy_by_true_maps": round(by_truth, 4),
+        "largest_class": round(float(np.bincount(label).max() / len(label)), 4), "class_agreement": found["agreement"],
+        "resolution_A": [rounded(value) for value in found["reached_A"]],
+        "resolution_at_true_poses_A": [rounded(value) for value in known["reached_A"]],
+        "resolution_at_true_poses_and_classes_A": [rounded(value) for value in best_A],
+    }  # fmt: skip
+    return [
+        Section(
+            "Auto Refine, one class", "All particles were refined as one class, in two independent halves.",
+            [
+                ("FSC with the straight particle's density falls to 0.5 at", f"{single_A:.2f} A"),
+                ("median error of the poses", f"{figures['angular_error_deg']} deg"),
+                ("poses off by more than 10 degrees", f"{figures['beyond_10_deg']}"),
+            ],
+            [(picture, "The map of one class.")],
+        ),
+        Section(
+            "Two classes",
+            "Particles were put into two classes at random and refined from the poses that were found, and likewise "
+            "from the true ones. What the true maps tell at true poses is the most that can be hoped for.",
+            [
+                ("particles in their class", f"{100 * found['right']:.1f} %"),
+                ("the same from true poses", f"{100 * known['right']:.1f} %"),
+                ("by the true maps at true poses", f"{100 * by_truth:.1f} %"),
+                ("what is turned and what is not, by chance", f"{100 * figures['largest_class']:.1f} %"),
+                *(
+                    (f"{name}: FSC with its density falls to 0.5 at (from true poses; at true poses and classes)",
+                     f"{a:.2f} A ({b:.2f}; {c:.2f})")
+                    for name, a, b, c in zip(names, found["reached_A"], known["reached_A"], best_A, strict=True)
+                ),
+            ],
+            [(picture, f"The class of {name} particles.")
+             for name, picture in zip(names, found["pictures"], strict=True)],
+        ),
+    ], figures  # fmt: skip
+
+
+def classes_of(
+    project: Any, refinement: dict[str, Any], label: NDArray[np.int64], truths: list[Truth],
+    alignment: MapAlignment | None, threads: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Return how right a classification is and how far its maps, brought into the true frame, reach."""
+    import numpy as np
+
+    from verglas.engine import transform_map
+
+    occupancy = np.stack([np.asarray(table["occupancy"], np.float64) for table in tables_of(project, refinement)])
+    order, right = class_order(occupancy, label)
+    reached, pictures = [], []
+    for truth, k in zip(truths, order, strict=True):
+        volume, picture = volume_at(project, refinement["details"][k]["volume_path"])
+        if alignment is not None:
+            volume = transform_map(
+                volume, alignment.rotation, alignment.shift_A, truth.pixel_size_A, mirrored=alignment.mirrored,
+                threads=threads,
+            )  # fmt: skip
+        reached.append(resolution_to_truth_A(volume, truth)[0])
+        pictures.append(picture)
+    values = next(iter(project.results("refinement", refinement["id"])))["values"]
+    return {"right": right, "reached_A": reached, "pictures": pictures, "agreement": values["class_agreement"]}
+
+
+def overview(asked: HardSet, figures: dict[str, Any]) -> Section:
+    """Return the chapter that says what was made and how it was begun."""
+    from verglas.cli.demo_hard import START_A
+    from verglas.cli.demo_report import Section
+
+    begun = (
+        "Auto Refine began with a map that Ab-Initio 3D found from the particles."
+        if figures["start"] == "ab-initio"
+        else f"Auto Refine began with the true map of the straight particle, low-passed to {START_A:g} A: this demo "
+        "does not show that such a map can be found from the particles alone."
+    )
+    return Section(
+        "What was done",
+        f"{asked.particles} particles of 150 kDa without symmetry were simulated, at {asked.dose_e_A2:g} electrons "
+        f"per A^2; in {100 * asked.turned_part:g} % of them a domain of 25 kDa is turned by {asked.turned_deg:g} "
+        f"degrees. They are seen from each side as often as the particles of EMPIAR-10076 were. {begun}",
+        [
+            ("minutes in all", f"{figures['minutes']:.1f}"),
+            ("of which simulating", f"{figures['minutes_simulating']:.1f}"),
+            ("of which refining and classifying", f"{figures['minutes_processing']:.1f}"),
+            ("commit", figures["commit"] or "not from a repository"),
+        ],
+    )
