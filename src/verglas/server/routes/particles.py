@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from verglas.errors import InputError
 from verglas.formats.particle_table import COLUMNS, ParticleTable
 from verglas.project.export_particles import export_package
+from verglas.project.references import active_references
 from verglas.server.answers import answer
 from verglas.server.routes.files import confined
 from verglas.server.routes.projects import path_of
@@ -184,10 +185,12 @@ def refinement_of(opened: OpenProject, number: int) -> dict[str, Any]:
         for place, detail in enumerate(record["details"], start=1)
     ]
     values = {name: value for name, value in result["values"].items() if name != "details"}
+    siblings.sort(key=lambda one: one["values"].get("round") or 0)
     return {
         "asset": record, "values": values, "job": result["job"], "result": result["id"], "classes": classes,
-        "rounds": sorted(
-            ({"id": one["product"]["id"], **{name: one["values"].get(name) for name in BY_ROUND}} for one in siblings),
-            key=lambda one: one["round"] or 0,
-        ),
+        "rounds": [
+            {"id": one["product"]["id"], **{name: one["values"].get(name) for name in BY_ROUND}} for one in siblings
+        ],
+        "percent_changing_class": [one["values"].get("percent_changing_class") for one in siblings],
+        "references": active_references(project, record["package"]),
     }  # fmt: skip
