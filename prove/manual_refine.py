@@ -233,6 +233,8 @@ def auto_round(table: ParticleTable, folder: Path, truth: np.ndarray, *, search:
         if not search:
             state = replace(state, limit_A=TIMED_LIMIT_A, before_A=TIMED_LIMIT_A, number=4)
         rows = rows_in_classes(rows_of_table(table, stack.rows), 1)
+        if not search:
+            rows.searched_A[:] = TIMED_LIMIT_A
         return timed_parts(RoundWork(state, rows, stack, settings), rows)
 
 
