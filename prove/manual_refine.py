@@ -1,8 +1,9 @@
 """Manual Refine: a limit of 8 A beside one of 4 A, told apart by noise substitution; and what each mode costs.
 
-600 simulated particles of beta-galactosidase are refined as cisTEM does, both half sets against one reference, with
-the limit at 8 A and at 4 A, and so are the same images with noise in place of all that is finer than 10 A. Where the
-noise agrees, alignment made it agree. The same is asked of a reference for each half set at 4 A.
+600 simulated particles of beta-galactosidase are refined as cisTEM does, both half sets against one reference: the
+protein's own density, as a database might give it. The limit is 8 A or 4 A, and the same images with noise in place of
+all that is finer than 10 A are refined alike. Where the noise agrees, alignment made it agree. The same is asked at 4 A
+of a reference for each half set, which begins with the half's own particles.
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ import numpy as np
 from tools.measured import record
 
 from verglas.engine import MaskSettings, ParticleStack
+from verglas.engine.reconstruct_particles import reconstruct_particles
 from verglas.formats import MrcStackWriter, ParticleTable
-from verglas.signal import apply_filter, b_factor, cosine_lowpass, fourier_shell_correlation, resolution_at, sphere_mask
+from verglas.signal import apply_filter, b_factor, fourier_shell_correlation, resolution_at, soft_edge
 from verglas.stages.ctf_refinement import CtfImages, CtfRefinementSettings, measure_aberrations, measure_defocus
 from verglas.stages.refinement import (
     AlignmentSwitches,
@@ -43,8 +45,8 @@ from verglas.stages.simulation import StackParameters, make_density, read_atoms,
 from verglas.stages.validation import NoiseSubstitution, compare_with_noise, substitute_noise
 
 PARTICLES, BOX, PIXEL_A, SNR = 600, 112, 1.8, 0.03
-RADIUS_A, SYMMETRY, ROUNDS = 92.0, "D2", 6
-LIMITS_A, NOISE_FROM_A, START_A = (8.0, 4.0), 10.0, 12.0
+RADIUS_A, SYMMETRY, ROUNDS = 92.0, "D2", 3
+LIMITS_A, NOISE_FROM_A = (8.0, 4.0), 10.0
 TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_LIMIT_A, REPEATS = 300, 128, 1.6, 6.0, 3
 WARM = 32
 
@@ -88,11 +90,10 @@ def overfitting() -> dict[str, Any]:
         given, noise = Path(name) / "given", Path(name) / "noise"
         table, truth = scene(given, PARTICLES, BOX, PIXEL_A)
         with_noise(table, given, noise)
-        low = cosine_lowpass(START_A, 2.0 / (BOX * PIXEL_A))
-        start = np.asarray(apply_filter(truth, PIXEL_A, low), np.float32)
-        mask = np.asarray(sphere_mask(truth.shape, RADIUS_A, PIXEL_A, edge_A=10.0), np.float32)
+        low = apply_filter(truth, PIXEL_A, b_factor(800.0))
+        mask = np.asarray(soft_edge(low > 0.1 * low.max(), 6.0, extend_pixels=2.0), np.float32)
         found = {
-            f"{policy}_limit_{limit_A:g}_A": beside_noise(table, truth, start, mask, given, noise, limit_A, policy)
+            f"{policy}_limit_{limit_A:g}_A": beside_noise(table, truth, mask, given, noise, limit_A, policy)
             for policy, limit_A in (
                 ("one_reference", LIMITS_A[0]), ("one_reference", LIMITS_A[1]), ("half_sets", LIMITS_A[1]),
             )
@@ -110,8 +111,7 @@ def told_apart(found: dict[str, dict[str, Any]]) -> bool:
 
 
 def beside_noise(
-    table: ParticleTable, truth: np.ndarray, start: np.ndarray, mask: np.ndarray, given: Path, noise: Path,
-    limit_A: float, policy: str,
+    table: ParticleTable, truth: np.ndarray, mask: np.ndarray, given: Path, noise: Path, limit_A: float, policy: str
 ) -> dict[str, Any]:  # fmt: skip
     """Refine both stacks alike; return what the halves say of the noise, and what the truth says."""
     settings = ManualSettings(
@@ -120,6 +120,9 @@ def beside_noise(
     )  # fmt: skip
     halves: list[Any] = []
     for folder in (given, noise):
+        start: Any = truth
+        if policy == "half_sets":
+            start = reconstruct_particles(table, folder, SYMMETRY).finish().half_maps
         made = refine_manually([table], folder, [start], settings)
         halves.append(made.maps[0].half_maps)
     compared: NoiseSubstitution = compare_with_noise(halves[0], halves[1], mask, PIXEL_A, NOISE_FROM_A)

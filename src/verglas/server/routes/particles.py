@@ -36,6 +36,7 @@ class Wanted(BaseModel):
     folder: str = Field(min_length=1, max_length=4000)
     program: Literal["relion", "cistem", "frealign", "cryosparc"]
     refinement: int | None = None
+    class_number: int | None = None
     link: bool = False
     name: str = Field("particles", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,100}$")
 
@@ -106,8 +107,9 @@ def add_routes(router: APIRouter, workspace: Workspace) -> None:
         folder = confined(workspace, path_of(asked.folder))
         project = workspace.get(key).project
         made = export_package(
-            project, number, folder, asked.program, refinement=asked.refinement, link=asked.link, name=asked.name
-        )
+            project, number, folder, asked.program, refinement=asked.refinement, class_number=asked.class_number,
+            link=asked.link, name=asked.name,
+        )  # fmt: skip
         return answer({"stack": made.stack, "tables": made.tables, "particles": made.particles, "linked": made.linked,
                        "inverted": made.inverted})  # fmt: skip
 
