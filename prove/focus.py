@@ -20,7 +20,7 @@ from verglas.stages.simulation.atoms import read_atoms
 PARTICLES, BOX, PIXEL_A, SNR = 8000, 64, 3.5, 0.05
 DOMAIN = "/1/A/1-219"
 THREADS = 1
-ROUNDS, LIMIT_A, RADIUS_A = 15, 8.0, 35.0
+ROUNDS, LIMIT_A, RADIUS_A = 12, 8.0, 35.0
 
 
 def right(occupancy: np.ndarray, label: np.ndarray) -> float:
@@ -106,8 +106,8 @@ def main() -> None:
         hand = Focus(by_hand, RADIUS_A)
         volume = (sphere.mask(BOX, BOX, PIXEL_A) > 0.5).astype(np.float32)
         ways = {
-            "sphere": sphere, "no_focus": None, "sphere_by_hand": hand,
-            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"), "mask_volume": Focus(volume=volume),
+            "sphere": sphere, "no_focus": None, "sphere_by_hand": hand, "mask_volume": Focus(volume=volume),
+            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"),
         }  # fmt: skip
         found: dict[str, np.ndarray] = {}
         for way, focus in ways.items():
