@@ -8,6 +8,7 @@ refined from the true ones, so they have the errors that such images leave.
 from __future__ import annotations
 
 import math
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from verglas.signal import apply_filter, b_factor, fourier_shell_correlation, re
 from verglas.stages.ctf_refinement import CtfImages, CtfRefinementSettings, refine_ctf
 from verglas.stages.ctf_refinement.defocus import defocus_basis, scale_of
 from verglas.stages.ctf_refinement.even_phase import EvenSums, even_terms
-from verglas.stages.refinement import AutoRefineSettings, refine_particles
+from verglas.stages.refinement import AutoRefineSettings, ClassMaps, PoseRows, RefinementState, refine_particles
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 
 PARTICLES, BOX, PIXEL_A, SYMMETRY = 5000, 160, 1.4, "D2"
@@ -34,11 +35,18 @@ MICROGRAPH_ERROR_A = 50.0
 RADIUS_A, LIMIT_A = 92.0, 3.0
 BOUND_PARTICLES = 400
 THREADS = 1
+ROUNDS = 3
 PARAMETERS = StackParameters(
     model="beta-galactosidase", particles=PARTICLES, box=BOX, pixel_size_A=PIXEL_A, snr=SNR, coloured_noise=0.0,
     beam_tilt_x_mrad=TILT_MRAD[0], beam_tilt_y_mrad=TILT_MRAD[1], height_spread_A=HEIGHTS_A,
     particles_per_micrograph=100, seed=7,
 )  # fmt: skip
+
+
+def say(text: str) -> None:
+    """Say how far it is, and after how many CPU-seconds."""
+    sys.stdout.write(f"   {time.process_time():7.0f} s: {text}\n")
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -48,6 +56,7 @@ def main() -> None:
         made = simulate_stack(PARAMETERS, folder)
         truth = true_map()
         simulated = time.process_time() - start
+        say(f"{PARTICLES} particles simulated")
         figures = measure(folder, made.truth, truth)
         record("ctf_refinement", {"simulation_cpu_s": round(simulated, 1), **figures})
 
@@ -80,25 +89,30 @@ def measure(folder: Path, true: ParticleTable, truth: np.ndarray) -> dict[str, A
     """Refine poses, then the CTF, and hold both against the truth."""
     given, lacking = given_table(true)
     options = AutoRefineSettings(
-        mask_radius_A=RADIUS_A, symmetry=SYMMETRY, start_A=8.0, search_first=False, rounds=4,
+        mask_radius_A=RADIUS_A, symmetry=SYMMETRY, start_A=8.0, search_first=False, rounds=ROUNDS,
         mask=MaskSettings(automatic=True),
     )  # fmt: skip
     start = time.process_time()
-    poses = refine_particles(given, folder, truth, options, threads=THREADS)
+    poses = refine_particles(given, folder, truth, options, threads=THREADS, progress=say_round)
     posed = time.process_time() - start
     table = poses.tables[0]
     before, halves = judged(table, folder, truth)
+    say(f"map before: {before}")
     settings = CtfRefinementSettings(RADIUS_A, LIMIT_A)
     start = time.process_time()
     found = refine_ctf([table], folder, [halves], settings, threads=THREADS)
     spent = time.process_time() - start
+    say(f"CTF refined: {found.groups[0].odd}")
     after, _ = judged(found.tables[0], folder, truth)
+    say(f"map after: {after}")
     best = found.tables[0].copy()
     for column in ("defocus_u_A", "defocus_v_A", "defocus_angle_deg", "beam_tilt_x_mrad", "beam_tilt_y_mrad"):
         best[column] = true[column]
     at_truth, _ = judged(best, folder, truth)
-    once_more = refine_particles(found.tables[0], folder, truth, options, threads=THREADS)
+    say(f"map at the true CTF: {at_truth}")
+    once_more = refine_particles(found.tables[0], folder, truth, options, threads=THREADS, progress=say_round)
     again, _ = judged(once_more.tables[0], folder, truth)
+    say(f"map after, poses refined again: {again}")
     fit, estimate = found.groups[0].odd, found.estimate
     assert fit is not None and estimate is not None
     error = estimate.change_A - lacking
@@ -124,9 +138,14 @@ def measure(folder: Path, true: ParticleTable, truth: np.ndarray) -> dict[str, A
             "before": before, "after": after, "after_and_poses_again": again, "at_the_true_ctf": at_truth,
         },
         "cpu_ms_a_particle": {
-            "ctf": round(1e3 * spent / PARTICLES, 2), "poses_4_rounds": round(1e3 * posed / PARTICLES, 1),
+            "ctf": round(1e3 * spent / PARTICLES, 2), f"poses_{ROUNDS}_rounds": round(1e3 * posed / PARTICLES, 1),
         },
     }  # fmt: skip
+
+
+def say_round(state: RefinementState, _rows: PoseRows, _maps: list[ClassMaps]) -> None:
+    """Say what a round of poses has reached."""
+    say(f"round {state.number} of poses: {state.resolution_A[-1]:.2f} A")
 
 
 def lacking_plane(true: ParticleTable, lacking: np.ndarray) -> np.ndarray:

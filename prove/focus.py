@@ -13,13 +13,14 @@ from tools.measured import record
 
 from verglas.engine import MaskSettings
 from verglas.engine.reconstruct_particles import reconstruct_particles
-from verglas.stages.refinement import AlignmentSwitches, Focus, ManualSettings, refine_manually
+from verglas.stages.refinement import AlignmentSwitches, Focus, ManualSettings, PoseRows, refine_manually
 from verglas.stages.simulation import Conformation, StackParameters, simulate_stack
 from verglas.stages.simulation.atoms import read_atoms
 
 PARTICLES, BOX, PIXEL_A, SNR = 8000, 64, 3.5, 0.05
 DOMAIN = "/1/A/1-219"
-ROUNDS, LIMIT_A, RADIUS_A = 6, 8.0, 35.0
+THREADS = 1
+ROUNDS, LIMIT_A, RADIUS_A = 12, 8.0, 35.0
 
 
 def right(occupancy: np.ndarray, label: np.ndarray) -> float:
@@ -29,8 +30,8 @@ def right(occupancy: np.ndarray, label: np.ndarray) -> float:
 
 
 def say(text: str) -> None:
-    """Say how far it is."""
-    sys.stdout.write(f"   {text}\n")
+    """Say how far it is, and after how many CPU-seconds."""
+    sys.stdout.write(f"   {time.process_time():7.0f} s: {text}\n")
     sys.stdout.flush()
 
 
@@ -61,8 +62,8 @@ def true_maps(parameters: StackParameters) -> list[np.ndarray]:
             "conformations": [parameters.conformations[number - 1]],
         })  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
-            made = simulate_stack(views, folder, threads=2)
-            maps.append(reconstruct_particles(made.truth, folder, use_ctf=False, threads=2).finish().map)
+            made = simulate_stack(views, folder, threads=THREADS)
+            maps.append(reconstruct_particles(made.truth, folder, use_ctf=False, threads=THREADS).finish().map)
     return maps
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     truth = true_maps(parameters)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        table = simulate_stack(parameters, folder, threads=2).truth
+        table = simulate_stack(parameters, folder, threads=THREADS).truth
         label = np.asarray(table["class_number"]) - 1
         drawn = np.random.Generator(np.random.Philox(1)).integers(0, 2, len(table))
         tables = []
@@ -91,10 +92,10 @@ def main() -> None:
             "mask_radius_A": 100.0, "search_radius_A": 100.0, "moves": (), "classes": 2, "limit_A": LIMIT_A,
             "class_limit_A": LIMIT_A, "mask": MaskSettings(automatic=False),
         }  # fmt: skip
-        known = refine_manually(tables, folder, truth, ManualSettings(**base), threads=2)
+        known = refine_manually(tables, folder, truth, ManualSettings(**base), threads=THREADS)
         assignable = right(known.rows.occupancy, label)
         say(f"assignable at true poses against true maps: {assignable:.4f}")
-        halves = [reconstruct_particles(one, folder, threads=2).finish().half_maps for one in tables]
+        halves = [reconstruct_particles(one, folder, threads=THREADS).finish().half_maps for one in tables]
         figures: dict[str, Any] = {
             "particles": PARTICLES, "box": BOX, "pixel_size_A": PIXEL_A, "snr": SNR, "domain": DOMAIN,
             "domain_kDa": round(mass, 1), "limit_A": LIMIT_A, "rounds": ROUNDS, "assignable": round(assignable, 4),
@@ -105,18 +106,20 @@ def main() -> None:
         hand = Focus(by_hand, RADIUS_A)
         volume = (sphere.mask(BOX, BOX, PIXEL_A) > 0.5).astype(np.float32)
         ways = {
-            "sphere": sphere, "no_focus": None, "sphere_by_hand": hand,
-            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"), "mask_volume": Focus(volume=volume),
+            "sphere": sphere, "no_focus": None, "sphere_by_hand": hand, "mask_volume": Focus(volume=volume),
+            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"),
         }  # fmt: skip
         found: dict[str, np.ndarray] = {}
         for way, focus in ways.items():
             course: list[float] = []
+
+            def follow(_state: object, rows: PoseRows, _maps: object, way: str = way, to: list[float] = course) -> None:
+                to.append(round(right(rows.occupancy, label), 4))
+                say(f"{way}, round {len(to)}: {to[-1]}")
+
             start = time.process_time()
             settings = ManualSettings(**base, rounds=ROUNDS, switches=AlignmentSwitches(focus=focus))
-            made = refine_manually(
-                tables, folder, halves, settings, threads=2,
-                progress=lambda _state, rows, _maps, to=course: to.append(round(right(rows.occupancy, label), 4)),  # type: ignore[misc]
-            )  # fmt: skip
+            made = refine_manually(tables, folder, halves, settings, threads=THREADS, progress=follow)
             cpu = time.process_time() - start
             found[way] = made.rows.occupancy
             figures[way] = {

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from tests.engine.particles import make_particles
+from tests.stages.ctf_refinement.scene import PIXEL_A as CTF_PIXEL_A
+from tests.stages.ctf_refinement.scene import RADIUS_A, TILT_MRAD, make_scene
 from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
 from verglas.actions.launch import prepare
 from verglas.errors import InputError
@@ -80,6 +82,58 @@ def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
         assert project.take_in()["results"] == 8
         names = [one["name"] for one in project.assets("refinement")]
         assert names == [f"Auto #{job} (Rnd. {number})" for job in (1, 2) for number in (1, 2)]
+
+
+def test_rounds_go_on_with_a_refined_ctf_and_resume_alike(tmp_path: Path) -> None:
+    """Beam tilt and planes of defocus that the table lacks are found between two rounds, whatever is killed when."""
+    made = make_scene(tmp_path, 150, 1.5, scatter_A=20.0)
+    write_particles(made.given, tmp_path / "particles.star")
+    with Project.create(tmp_path / "p") as project:
+        fields = ParticleFields(symmetry="D2", largest_dimension_A=60.0, white_protein=False)
+        import_particles(project, tmp_path / "particles.star", fields)
+        start = 0.5 * (made.half_maps[0] + made.half_maps[1])
+        write_mrc(project.folder / "start.mrc", start, CTF_PIXEL_A)
+        record = {"name": "start", "path": "start.mrc", "pixel_size_A": CTF_PIXEL_A}
+        project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
+        inputs = {"package": [project.asset("package", 1)], "reference": [project.asset("volume", 1)]}
+        options = {**OPTIONS, "mask_radius_A": RADIUS_A, "initial_resolution_A": 4.0, "rounds": 3}
+
+        def new_job(refine_ctf: bool, killed_at: tuple[str, ...] = ()) -> JobFolder:
+            ready = prepare(
+                AutoRefine, {**options, "refine_ctf": refine_ctf}, inputs, project_folder=project.folder,
+                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
+            )  # fmt: skip
+            job, process = ready.start()
+            for name in killed_at:
+                end = time.monotonic() + 50
+                while not (job.scratch / name).exists():
+                    assert time.monotonic() < end, job.log_path.read_text()
+                    time.sleep(0.01)
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                process = start_detached(job)
+            assert process.wait(timeout=100) == 0, job.log_path.read_text()
+            return job
+
+        kills = ("ctf-particles-0.npy", "defocus.npz", "ctf-table.npy")
+        plain, once, again = new_job(False), new_job(True), new_job(True, kills)
+        for ending in ("03_par_1.npy", "03_1_map1.mrc", "03_1.mrc"):
+            one, two = (job.results_folder / f"volume_{job.number}_{ending}" for job in (once, again))
+            assert contents(one) == contents(two), f"{ending}: {difference(one, two)}"
+        project.take_in()
+        last = [one for one in project.assets("refinement") if one["round"] == 3]
+        tables = [ParticleTable.load(project.folder / one["path"]) for one in last]
+        np.testing.assert_array_equal(tables[0]["beam_tilt_x_mrad"], 0.0)
+        np.testing.assert_allclose(tables[0]["defocus_u_A"], made.given["defocus_u_A"])
+        for name, true in zip(("beam_tilt_x_mrad", "beam_tilt_y_mrad"), TILT_MRAD, strict=True):
+            np.testing.assert_allclose(tables[1][name], true, atol=0.05)
+        lacking = [made.lacking_A - (one["defocus_u_A"] - made.given["defocus_u_A"]) for one in tables]
+        assert np.std(lacking[1]) < 0.5 * np.std(lacking[0])
+        assert np.mean(tables[1]["score"]) > np.mean(tables[0]["score"])
+        assert list((project.folder / "Assets/PhaseDifferenceImages").glob("*_ctf.png"))
+        said = [event.text for event in once.events() if event.event == "message"]
+        assert any("The CTF was refined after round 2" in text for text in said)
+        assert not any("CTF was refined" in event.text for event in plain.events() if event.event == "message")
 
 
 def test_what_is_missing_is_asked_for() -> None:

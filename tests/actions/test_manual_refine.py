@@ -14,7 +14,8 @@ import pytest
 from tests.engine.particles import make_particles
 from tests.stages.refinement.domains import with_and_without
 from verglas.actions.launch import prepare
-from verglas.actions.manual_refine import ManualRefine, settings_of
+from verglas.actions.manual_refine import ManualRefine
+from verglas.actions.manual_refine_settings import settings_of
 from verglas.actions.selection import select_inputs
 from verglas.errors import InputError
 from verglas.execution.controller import start_detached

@@ -6,21 +6,17 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.stages.ctf_refinement.scene import PIXEL_A, RADIUS_A, TILT_MRAD, make_scene
-from verglas.actions.declaration import ActionParameters
+from tests.support.recorded_refinements import record_start
 from verglas.actions.launch import prepare
 from verglas.actions.refine_ctf import RefineCTF, settings_of, title_of
-from verglas.actions.refinement_results import RefinedClass, record_refinement
 from verglas.actions.selection import select_inputs
-from verglas.engine.reconstruct_particles import reconstruct_particles
 from verglas.errors import InputError
-from verglas.execution.context import JobContext
 from verglas.execution.controller import start_detached
-from verglas.execution.job_folder import EventLog, JobFolder, ProjectReference, Request
+from verglas.execution.job_folder import JobFolder, ProjectReference
 from verglas.formats import MrcStack, ParticleTable, write_particles
 from verglas.project import Project
 from verglas.project.import_particles import ParticleFields, import_particles
@@ -29,38 +25,12 @@ LIMIT_A = 3.4
 OPTIONS = {"high_resolution_A": LIMIT_A, "mask_radius_A": RADIUS_A, "auto_mask": False}
 
 
-def record_start(project: Project) -> None:
-    """Record a refinement at the poses of the package's own table."""
-    package = project.asset("package", 1)
-    job = JobFolder.claim(project.layout.jobs, "auto-refine")
-    job.write_request(
-        Request(
-            job=job.number, action="auto-refine", entry="none:none", title="Auto Refine #1",
-            project=ProjectReference(name="p", id="1"), created="2026-01-01T00:00:00+00:00", user="ana", host="here",
-        )
-    )  # fmt: skip
-    table = ParticleTable.load(project.folder / package["particles_path"])
-    found = reconstruct_particles(table, project.folder, "D2").finish()
-    log = EventLog(job)
-
-    def no_workers() -> Any:
-        raise AssertionError("recording needs no workers")
-
-    record_refinement(
-        JobContext(job, ActionParameters(), log, no_workers), package, [RefinedClass(table, found)], key="round-001",
-        name="Auto #1 (Rnd. 1)", volume_name="Auto #1 (Rnd. 1)", stem="volume_1_01", method="auto", symmetry="D2",
-        number=1, rounds=1, limit_A=4.0, particles_used=len(table),
-    )  # fmt: skip
-    log.close()
-    project.take_in()
-
-
 def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
     made = make_scene(tmp_path, 100, 1.5)
     write_particles(made.given, tmp_path / "particles.star")
     with Project.create(tmp_path / "p") as project:
         import_particles(project, tmp_path / "particles.star", ParticleFields(symmetry="D2", white_protein=False))
-        record_start(project)
+        record_start(project, "D2")
         inputs = select_inputs(project, RefineCTF, {"refinement": "1"})
 
         def new_job(*, killed: bool) -> JobFolder:

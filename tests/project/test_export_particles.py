@@ -51,5 +51,9 @@ def test_classes_are_files_of_their_own_or_each_particle_has_its_best(packaged, 
     assert len(images) == 24
     best = read_particles(export_package(packaged, 1, tmp_path / "r", "relion", refinement=1).tables[0])
     assert best["psi_deg"].tolist() == [10.0, 20.0] * 12 and best["class_number"].tolist() == [1, 2] * 12
+    second = export_package(packaged, 1, tmp_path / "s", "relion", refinement=1, class_number=2)
+    assert set(read_particles(second.tables[0])["psi_deg"]) == {20.0}
+    with pytest.raises(InputError, match="classes 1 to 2"):
+        export_package(packaged, 1, tmp_path / "x", "relion", refinement=1, class_number=3)
     with pytest.raises(InputError, match="not for"):
         export_package(packaged, 1, tmp_path / "x", "eman")

@@ -67,6 +67,7 @@ def add_refinement(project: Project) -> None:
         "job": None, "key": "round-1", "kind": "refinement", "of": None, "files": files, "values": {
             "name": "Auto #1 (Rnd. 1)", "package": 1, "method": "auto", "symmetry": "C1", "classes": 2, "round": 1,
             "rounds": 1, "limit_A": 12.0, "particles_used": 40, "resolution_A": 10.0, "details": details,
+            "percent_changing_class": 12.5,
         },
     }]})  # fmt: skip
 
@@ -78,6 +79,15 @@ def test_rows_histograms_and_directions_of_a_refinement(client: tuple[httpx.Clie
     found = ok(http.get(f"{path}/refinement/1"))
     assert [one["resolution_A"] for one in found["classes"]] == [10.0, 11.0]
     assert found["rounds"] == [{"id": 1, "round": 1, "limit_A": 12.0, "resolution_A": 10.0}]
+    assert found["percent_changing_class"] == [12.5]
+    # Its maps are no volumes of the project yet: the next refinement makes its references from the parameters.
+    assert [one["volume"] for one in found["references"]] == [None, None]
+    record = {"name": "start", "path": "volume_2.mrc", "pixel_size_A": 1.0}
+    project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
+    ok(http.post(f"{path}/edit", json={"edit": "references.set", "package": 1, "class": 1, "volume": 1}))
+    first, second = ok(http.get(f"{path}/refinement/1"))["references"]
+    assert first == {"class": 1, "volume": 1, "name": "start", "chosen": True}
+    assert (second["volume"], second["chosen"]) == (1, False)
     source = {"source": "refinement:1:particles_2"}
     page = ok(http.get(f"{path}/particles", params={**source, "sort": "score", "descending": True, "limit": 3}))
     assert (page["total"], [row["score"] for row in page["rows"]]) == (40, [39.0, 38.0, 37.0])

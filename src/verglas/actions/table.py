@@ -54,6 +54,10 @@ ACTIONS: dict[str, Declared] = {
     "subtract-signal": Declared(
         "verglas.actions.subtract_signal:SubtractSignal", "Take the signal outside a region off the particles' images."
     ),
+    "substitute-noise": Declared(
+        "verglas.actions.substitute_noise:SubstituteNoise",
+        "Make a package whose images hold noise beyond a resolution, to test a refinement for overfitting.",
+    ),
     "package-from-classes": Declared(
         "verglas.actions.package_from_classes:PackageFromClasses",
         "Make a package of the particles of selected 2D classes.",

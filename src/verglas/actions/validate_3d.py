@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.formats import ParticleTable
-    from verglas.stages.validation import ModelComparison, ResLog
+    from verglas.project import Project
+    from verglas.stages.validation import ModelComparison, NoiseSubstitution, ResLog
 
 INTERPRETER_BYTES = 300 * 2**20
 BYTES_PER_VOXEL = 110
@@ -49,9 +50,21 @@ class Validate3D(Action):
         Input("mask", "volume", "Mask, 0 to 1, on the same grid.", required=False),
         Input("package", "package", "Its package, for views and ResLog, at the package's own poses.", required=False),
         Input("refinement", "refinement", "Its refinement, for views and ResLog instead.", required=False),
+        Input(
+            "substituted",
+            "volume",
+            "Volume of the same refinement of a package by substitute-noise, to tell overfitting.",
+            required=False,
+        ),
         Input("model", "model", "Atomic model to compare with, and to tell the hand.", required=False),
     )
     outputs = ("validation",)
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Look up where the noise of a volume's images begins."""
+        chosen = [{**one, "noise_beyond_A": noise_beyond_A(project, one)} for one in inputs["substituted"]]
+        return {**inputs, "substituted": chosen}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the measures will take, from the records alone."""
@@ -59,13 +72,19 @@ class Validate3D(Action):
 
         if len(inputs["volume"]) != 1:
             raise InputError("a validation judges one volume: choose it with --volume.")
-        for name in ("mask", "package", "refinement", "model"):
+        for name in ("mask", "package", "refinement", "model", "substituted"):
             if len(inputs.get(name) or []) > 1:
                 raise InputError(f"give one {name} at most.")
         volume = inputs["volume"][0]
         if len(half_map_paths(volume, [])) != 2:
             raise InputError(f"{volume['name']} has no half maps, without which little can be said: choose another.")
         check_grids([volume], inputs.get("mask") or [])
+        for other in inputs.get("substituted") or []:
+            check_grids([volume], [other])
+            if len(half_map_paths(other, [])) != 2 or not other.get("noise_beyond_A"):
+                raise InputError(
+                    f"{other['name']} is no refined volume, with half maps, of a package that substitute-noise made."
+                )
         for refinement in inputs.get("refinement") or []:
             if parameters.class_number > len(refinement["details"]):
                 raise InputError(f"{refinement['name']} has no class {parameters.class_number}.")
@@ -125,15 +144,18 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     reslog = None
     if table is not None and parameters.reslog:
         reslog = resolution_of_parts(context, table, symmetry, mask, pixel_size_A)
+    noise = beside_noise(context, (first, second), mask, pixel_size_A)
+    if noise is not None:
+        context.message(f"{volume['name']}: {noise.sentence()}", level="warning" if noise.overfitted else "info")
     files = write_validation(
         found, mean, context.results, f"validation_{context.job.number}_{volume['id']}",
         f"Validation of {volume['name']}",
-        model=model, reslog=reslog, views_seen=seen,
+        model=model, reslog=reslog, noise=noise, views_seen=seen,
     )  # fmt: skip
     for text in found.warnings:
         context.message(f"{volume['name']}: {text}", level="warning")
     context.result(
-        str(volume["id"]), "validation", files, figures_of(found, model, reslog), of=("volume", volume["id"])
+        str(volume["id"]), "validation", files, figures_of(found, model, reslog, noise), of=("volume", volume["id"])
     )
     context.progress(4, 4, "done", now=True)
 
@@ -162,6 +184,32 @@ def beside_model(
         atoms = read_atoms(StackParameters(model=str(path)))
         density = make_density(atoms, len(volume), pixel_size_A)
         return compare_with_model(volume, density, mask, pixel_size_A, threads=context.threads)
+    return None
+
+
+def noise_beyond_A(project: Project, volume: dict[str, Any]) -> float | None:
+    """Return where the noise begins in the images that a refined volume was made from; None where it has none."""
+    for refinement in project.assets("refinement"):
+        if any(one["volume_path"] == volume["path"] for one in refinement["details"]):
+            for result in project.results("package", refinement["package"]):
+                found = result["values"].get("noise_beyond_A")
+                return None if found is None else float(found)
+    return None
+
+
+def beside_noise(
+    context: JobContext, halves: tuple[NDArray[np.float32], NDArray[np.float32]], mask: NDArray[np.float32],
+    pixel_size_A: float,
+) -> NoiseSubstitution | None:  # fmt: skip
+    """Return the halves beside those of images with substituted noise, or None."""
+    from verglas.formats import read_volume
+    from verglas.stages.validation import compare_with_noise
+
+    for other in context.inputs.get("substituted") or []:
+        first, second = (read_volume(context.project / path)[0] for path in half_map_paths(other, []))
+        return compare_with_noise(
+            halves, (first, second), mask, pixel_size_A, other["noise_beyond_A"], threads=context.threads
+        )
     return None
 
 

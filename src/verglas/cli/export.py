@@ -16,6 +16,7 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
     "--to", required=True, type=click.Choice(["relion", "cistem", "frealign", "cryosparc"]), help="The program."
 )
 @click.option("--refinement", help="Number or name of the refinement whose parameters are written.")
+@click.option("--class", "class_number", type=click.IntRange(1), help="Class of it that alone is written.")
 @click.option(
     "--white-protein/--dark-protein", default=None, help="Contrast of the stack [default: as the program wants it]."
 )
@@ -24,8 +25,8 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 @project_option
 @json_option
 def export(
-    package: str, folder: Path, to: str, refinement: str | None, white_protein: bool | None, link: bool, name: str,
-    project_folder: Path | None, as_json: bool,
+    package: str, folder: Path, to: str, refinement: str | None, class_number: int | None, white_protein: bool | None,
+    link: bool, name: str, project_folder: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Write stack and parameters of PACKAGE (number or name) to FOLDER as another program reads them."""
     from verglas.project.export_particles import export_package
@@ -36,7 +37,7 @@ def export(
     with open_project(project_folder) as project:
         made = export_package(
             project, key(package), folder, to, refinement=None if refinement is None else key(refinement),
-            white_protein=white_protein, link=link, name=name,
+            class_number=class_number, white_protein=white_protein, link=link, name=name,
         )  # fmt: skip
     if as_json:
         print_json({"stack": made.stack, "tables": made.tables, "particles": made.particles, "linked": made.linked,

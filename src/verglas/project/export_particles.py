@@ -50,7 +50,7 @@ class Exported:
 
 def export_package(
     project: Project, package: int | str, folder: Path, program: str, *, refinement: int | str | None = None,
-    white_protein: bool | None = None, link: bool = False, name: str = "particles",
+    class_number: int | None = None, white_protein: bool | None = None, link: bool = False, name: str = "particles",
 ) -> Exported:  # fmt: skip
     """Write a package's stack and parameters for another program.
 
@@ -66,6 +66,9 @@ def export_package(
         ``relion`` (3.1 star), ``cistem`` (star), ``frealign`` (par) or ``cryosparc`` (cs).
     refinement
         Number or name of one of its refinements, whose parameters are written; none: the package's own.
+    class_number
+        Class of the refinement whose parameters alone are written, of all particles; none: each class in a file of its
+        own, or where a program has one file for all, each particle in its most occupied class.
     white_protein
         Contrast of the stack; none: as the program wants it.
     link
@@ -76,13 +79,17 @@ def export_package(
     Raises
     ------
     InputError
-        The program is not known, the refinement is of another package, or files are there already.
+        The program is not known, the refinement is of another package or has no such class, or files are there already.
     """
     if program not in ENDINGS:
         raise InputError(f"packages are written for {', '.join(ENDINGS)}, not for {program!r}.")
     record = project.asset("package", package)
     stack_ending, table_ending = ENDINGS[program]
     tables = [ParticleTable.load(project.folder / one) for one in _paths(project, record, refinement)]
+    if class_number is not None:
+        if not 1 <= class_number <= len(tables):
+            raise InputError(f"there are classes 1 to {len(tables)}, not {class_number}.")
+        tables = [tables[class_number - 1]]
     several = len(tables) > 1 and program in {"cistem", "frealign"}
     made = Exported(folder / f"{name}{stack_ending}", particles=len(tables[0]))
     names = [f"{name}_{number}" for number in range(1, len(tables) + 1)] if several else [name]

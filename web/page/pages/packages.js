@@ -13,6 +13,9 @@ const WAYS = [
   { title: "Picked particles", text: "Cut particles from micrographs into a stack.", action: "create-package", needs: "positions", first: ["action", "find-particles"], say: "Pick particles first." },
   { title: "Selected 2D classes", text: "Keep the particles of the good classes, recentred and without duplicates.", action: "package-from-classes", needs: "selection", first: ["results", "classes"], say: "Select classes first." },
   { title: "Another package", text: "Carry particles and a refinement over: other classes, another symmetry, box or pixel size.", action: "package-from-package", needs: "package", first: ["action", "create-package"], say: "There is no package yet." },
+  { title: "One region of a particle", text: "Take the rest of the particle off the images, as far as a refinement's map knows it.", action: "subtract-signal", needs: "refinement", first: ["action", "auto-refine"], say: "Refine first." },
+  { title: "Symmetric views", text: "Each particle once for each of its symmetric views, so that subunits may differ.", action: "expand-symmetry", needs: "package", first: ["action", "create-package"], say: "There is no package yet." },
+  { title: "Noise beyond a resolution", text: "The same particles with noise in place of fine detail: refined alike, they tell overfitting.", action: "substitute-noise", needs: "package", first: ["action", "create-package"], say: "There is no package yet." },
   { title: "Several packages", text: "Join them into one, at one box and pixel size.", action: "combine-packages", needs: "package", first: ["action", "create-package"], say: "There is no package yet." },
   { title: "Another program", text: "Import particles of RELION, cisTEM, Frealign or cryoSPARC with their stacks.", page: ["import", "package"] },
 ];

@@ -1,11 +1,12 @@
 // A refinement: its rounds, each class's map, FSC, directions of view, figures of its particles; compared with another one.
 import { html, useState } from "/core/html.js";
-import { query } from "/core/api.js";
+import { post, query } from "/core/api.js";
 import { address, go } from "/core/router.js";
 import { at, here, useAnswer } from "/core/state.js";
 import { count, label, number, plural, unitOf } from "/core/words.js";
 import { Icon } from "/parts/icons.js";
 import { Plot } from "/parts/plot.js";
+import { attempt } from "/parts/toasts.js";
 import { FscPlot, Orthogonal, crossing, curvesOf } from "/results/map_summary.js";
 import { ColumnHistogram, Directions, ParticleRows } from "/results/particle_tables.js";
 
@@ -17,6 +18,20 @@ export function RoundsPlot({ rounds, height = 200, onRound }) {
   if (shown.length < 2) return null;
   return html`<${Plot} x=${shown.map((one) => one.round)} height=${height} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="Å" name="Resolution by round" onPoint=${onRound ? (index) => onRound(shown[index]) : undefined}
     series=${[{ name: "resolution", values: shown.map((one) => one.resolution_A ?? null) }, { name: "aligned to", values: shown.map((one) => one.limit_A ?? null), ink: "--soft", dash: [5, 4] }]} />`;
+}
+
+function ChangesPlot({ rounds, changes }) {
+  if (rounds.length < 2 || !changes?.some((one) => typeof one === "number")) return null;
+  return html`<${Plot} x=${rounds.map((one) => one.round)} height=${200} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="%" name="Particles changing class by round" series=${[{ name: "changing class", values: changes }]} />`;
+}
+
+// What each class of the package begins its next refinement with; this refinement's map can be made that.
+function References({ data, one }) {
+  const active = data.references.find((each) => each.class === one.class);
+  if (!active) return null;
+  const choose = () => attempt(() => post(at("/edit"), { edit: "references.set", package: data.asset.package, class: one.class, volume: one.volume }), "The next refinement begins with this map.");
+  return html`<span>next begins with ${active.volume ? html`<a href=${address(here("results", "maps"), { at: active.volume })}>${active.name}</a>${active.chosen ? " (chosen)" : ""}` : "a map made from the parameters"}</span>
+    ${one.volume && active.volume !== one.volume ? html`<button class="small" onClick=${choose}>Begin with this map</button>` : null}`;
 }
 
 export function Refinement({ id }) {
@@ -44,7 +59,7 @@ export function Refinement({ id }) {
       ${data.classes.length > 1 ? html`<select aria-label="Class" value=${one.class} onChange=${(event) => setChosen(Number(event.target.value))}>${data.classes.map((each) => html`<option key=${each.class} value=${each.class}>Class ${each.class}: ${number(each.average_occupancy, 3)} %${each.resolution_A ? `, ${number(each.resolution_A, 3)} Å` : ""}</option>`)}</select>` : null}
       ${one.volume ? html`<a class="button" href=${address(here("map"), { source: `asset:volume:${one.volume}` })}><${Icon} name="map" />3D</a><a class="button" href=${address(here("results", "maps"), { at: one.volume })}>Map ${one.volume}</a>` : null}
       ${data.job ? html`<a class="button" href=${address(here("job", String(data.job)))}>Job ${data.job}</a>` : null}</header>
-    <div class="body row wrap small soft" style=${{ gap: "4px 20px", padding: "8px 16px" }}><span>${plural(values.particles_used ?? asset.particles_used ?? 0, "particle")}</span><span>${asset.symmetry}</span><span>${asset.method}</span>${values.limit_A ? html`<span>aligned to ${number(values.limit_A, 3)} Å</span>` : null}<a href=${address(here("assets", "package"))}>package ${asset.package}</a>
+    <div class="body row wrap small soft" style=${{ gap: "4px 20px", padding: "8px 16px" }}><span>${plural(values.particles_used ?? asset.particles_used ?? 0, "particle")}</span><span>${asset.symmetry}</span><span>${asset.method}</span>${values.limit_A ? html`<span>aligned to ${number(values.limit_A, 3)} Å</span>` : null}<a href=${address(here("assets", "package"))}>package ${asset.package}</a><${References} data=${data} one=${one} />
       <span class="grow"></span><select aria-label="Compare with" value=${other} onChange=${(event) => setOther(event.target.value)}><option value="">compare with…</option>${all?.rows.filter((each) => each.id !== asset.id).map((each) => html`<option key=${each.id} value=${each.id}>${each.id}: ${each.name}</option>`)}</select></div></div>
     <div class="tabs" role="tablist">${WHAT.map(([name, text]) => html`<button key=${name} role="tab" aria-selected=${what === name} class=${what === name ? "on" : ""} onClick=${() => setWhat(name)}>${text}</button>`)}</div>
     ${what === "map" ? html`
@@ -52,7 +67,7 @@ export function Refinement({ id }) {
       <div class="grid two" style=${{ alignItems: "start" }}>
         <div class="card"><header><h2 class="grow">Fourier shell correlation</h2>${best ? html`<span class="small soft">${number(best, 3)} Å at 0.143</span>` : null}</header><div class="body">${curves ? html`<${FscPlot} curves=${curves} others=${otherCurves ? [{ name: compared.asset.name, curves: otherCurves }] : []} />` : html`<div class="empty small">No FSC.</div>`}</div></div>
         <div class="card"><header><h2>Directions of view</h2></header><div class="body row wrap top" style=${{ justifyContent: "center" }}><${Directions} source=${source} />${two ? html`<${Directions} source=${`refinement:${compared.asset.id}:particles_${two.class}`} />` : null}</div></div>
-        ${data.rounds.length > 1 ? html`<div class="card"><header><h2>By round</h2></header><div class="body"><${RoundsPlot} rounds=${data.rounds} onRound=${(round) => go(here("results", "refinements"), { at: round.id }, { replace: true })} /></div></div>` : null}</div>` : null}
+        ${data.rounds.length > 1 ? html`<div class="card"><header><h2>By round</h2></header><div class="body"><${RoundsPlot} rounds=${data.rounds} onRound=${(round) => go(here("results", "refinements"), { at: round.id }, { replace: true })} /><${ChangesPlot} rounds=${data.rounds} changes=${data.percent_changing_class} /></div></div>` : null}</div>` : null}
     ${what === "particles" ? html`<div class="card"><header><h2>How figures lie</h2></header><div class="body"><${ColumnHistogram} source=${source} /></div></div><${ParticleRows} source=${source} />` : null}
     ${what === "figures" ? html`<div class="card"><table class="plain"><thead><tr><th>Figure</th><th class="num">${asset.name}</th>${compared ? html`<th class="num">${compared.asset.name}</th>` : null}</tr></thead><tbody>
       ${figures.map(([name, value]) => html`<tr key=${name}><td>${label(name)} <span class="faint">${unitOf(name)}</span></td><td class="num">${number(value)}</td>${compared ? html`<td class="num">${number(compared.values[name])}</td>` : null}</tr>`)}

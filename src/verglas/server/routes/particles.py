@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from verglas.errors import InputError
 from verglas.formats.particle_table import COLUMNS, ParticleTable
 from verglas.project.export_particles import export_package
+from verglas.project.references import active_references
 from verglas.server.answers import answer
 from verglas.server.routes.files import confined
 from verglas.server.routes.projects import path_of
@@ -35,6 +36,7 @@ class Wanted(BaseModel):
     folder: str = Field(min_length=1, max_length=4000)
     program: Literal["relion", "cistem", "frealign", "cryosparc"]
     refinement: int | None = None
+    class_number: int | None = None
     link: bool = False
     name: str = Field("particles", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,100}$")
 
@@ -105,8 +107,9 @@ def add_routes(router: APIRouter, workspace: Workspace) -> None:
         folder = confined(workspace, path_of(asked.folder))
         project = workspace.get(key).project
         made = export_package(
-            project, number, folder, asked.program, refinement=asked.refinement, link=asked.link, name=asked.name
-        )
+            project, number, folder, asked.program, refinement=asked.refinement, class_number=asked.class_number,
+            link=asked.link, name=asked.name,
+        )  # fmt: skip
         return answer({"stack": made.stack, "tables": made.tables, "particles": made.particles, "linked": made.linked,
                        "inverted": made.inverted})  # fmt: skip
 
@@ -184,10 +187,12 @@ def refinement_of(opened: OpenProject, number: int) -> dict[str, Any]:
         for place, detail in enumerate(record["details"], start=1)
     ]
     values = {name: value for name, value in result["values"].items() if name != "details"}
+    siblings.sort(key=lambda one: one["values"].get("round") or 0)
     return {
         "asset": record, "values": values, "job": result["job"], "result": result["id"], "classes": classes,
-        "rounds": sorted(
-            ({"id": one["product"]["id"], **{name: one["values"].get(name) for name in BY_ROUND}} for one in siblings),
-            key=lambda one: one["round"] or 0,
-        ),
+        "rounds": [
+            {"id": one["product"]["id"], **{name: one["values"].get(name) for name in BY_ROUND}} for one in siblings
+        ],
+        "percent_changing_class": [one["values"].get("percent_changing_class") for one in siblings],
+        "references": active_references(project, record["package"]),
     }  # fmt: skip

@@ -24,7 +24,7 @@ from verglas.server.workspace import OpenProject, Workspace
 
 EDITS = {
     "asset.rename", "group.add", "group.rename", "group.remove", "group.invert", "group.join", "group.leave",
-    "result.activate", "selection.add", "selection.change", "sphere.keep", "sphere.remove",
+    "references.set", "result.activate", "selection.add", "selection.change", "sphere.keep", "sphere.remove",
     "note.add", "note.change", "note.remove", "trash.add", "trash.restore", "trash.empty",
 }  # fmt: skip
 """The edits that a page may ask for by name; others are made by routes of their own, or by verglas itself."""

@@ -267,7 +267,9 @@ def own_parts(
         for k, one in enumerate(maps):
             assert one.found.ssnr is not None
             ratio = 0.5 * one.found.ssnr if settings.independent_halves else one.found.ssnr
-            filled = filled_part(one.references[half], settings.mask.edge_A / pixel_size_A)
+            filled = filled_part(
+                one.references[half], settings.mask_radius_A / pixel_size_A, settings.mask.edge_A / pixel_size_A
+            )
             found.append(own_part(ratio, filled, settings.symmetry, float(rows.occupancy[k, shared].sum())))
     return np.stack(found).reshape(2, len(maps), -1)
 

@@ -141,6 +141,22 @@ class ManualSettings:
                 "a global search finds all of psi, theta, phi, x and y; choose local to hold some of them."
             )
 
+    def finest_honest_A(self, resolution_A: float) -> float:
+        """Return the finest limit of alignment at which a resolution is still a measure of the signal.
+
+        With a reference for each half set it is the resolution itself. With one reference, noise that was aligned
+        agrees up to the limit, and as much further as the mask spreads it, two over its diameter.
+
+        Parameters
+        ----------
+        resolution_A
+            What the halves agree to (0.143).
+        """
+        if self.independent_halves:
+            return resolution_A
+        left_per_A = 1.0 / resolution_A - 1.0 / self.mask_radius_A
+        return 1.0 / left_per_A if left_per_A > 0.0 else math.inf
+
     def working_box(self, box: int, pixel_size_A: float, limit_A: float) -> int:
         """Return the box that images are cropped to in a round, over the same field of view."""
         width_A, shells = box * pixel_size_A, float(box)

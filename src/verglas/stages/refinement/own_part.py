@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from verglas.engine import ParticleImages
 from verglas.geometry import point_group
+from verglas.signal import sphere_mask
 
 MOST = 0.9
 """Nobody owns more of a component than this."""
@@ -49,9 +50,18 @@ def own_part(ssnr: Any, filled: float, symmetry: str, particles: float) -> NDArr
     return np.asarray(np.minimum(filled * ratio / (1.0 + ratio) / sharing, MOST), np.float64)
 
 
-def filled_part(reference: Any, edge_voxels: float) -> float:
-    """Return the part of a box that a masked map fills, its soft edge counted by half as of a sphere of that volume."""
-    filled = np.count_nonzero(reference)
+def filled_part(reference: Any, radius_voxels: float, edge_voxels: float) -> float:
+    """Return the part of a box that images see of a masked map, its soft edge counted by half as of a sphere.
+
+    Parameters
+    ----------
+    reference
+        The map, 0 outside its own mask, shape (n, n, n).
+    radius_voxels, edge_voxels
+        Of the sphere that it is masked by once more when images are compared with it, and width of all edges.
+    """
+    seen = sphere_mask(np.shape(reference), radius_voxels, 1.0, edge_A=edge_voxels) > 0.0
+    filled = np.count_nonzero(np.asarray(reference)[seen])
     radius = max((3.0 * filled / (4.0 * np.pi)) ** (1.0 / 3.0) - 0.5 * edge_voxels, 0.0)
     return float(4.0 / 3.0 * np.pi * radius**3 / np.size(reference))
 
@@ -74,8 +84,8 @@ def flattery(
 
     Notes
     -----
-    A residual is smaller by the factor 1 - h than it would be without the own image, where h is its part of the
-    component (the leverage of least squares), so that the sum of squares lacks ``(1 - h)^-2 - 1`` a component.
+    Where h is an image's own part of a component (the leverage of least squares), its squared residual is expected to
+    be 1 - h in units of the noise, and 1 + h beside a map of as many others: a difference of 2 h.
     """
     points = images.band.count_to(limit_A)
     rings = images.band.rings[:points]
@@ -87,5 +97,5 @@ def flattery(
     part[: own.size] = own[: part.size]
     relative = power / np.maximum(mean, 1e-30)[rings]
     leverage = np.minimum(weight[:, None] * part[rings] * relative, MOST)
-    added: NDArray[np.float64] = (1.0 / (1.0 - leverage) ** 2 - 1.0).sum(axis=1)
+    added: NDArray[np.float64] = 2.0 * leverage.sum(axis=1)
     return added

@@ -58,8 +58,9 @@ class Refinement:
 
 
 def finish_round(
-    work: RoundWork[AutoRefineSettings], used: NDArray[np.int64], found: PoseRows, *, threads: int = 1
-) -> tuple[RefinementState, PoseRows, list[ClassMaps]]:
+    work: RoundWork[AutoRefineSettings], used: NDArray[np.int64], found: PoseRows, *, refines_ctf: bool = False,
+    threads: int = 1,
+) -> tuple[RefinementState, PoseRows, list[ClassMaps]]:  # fmt: skip
     """Make the maps of a round and the state that the next one starts from.
 
     Parameters
@@ -70,6 +71,9 @@ def finish_round(
         Places of the particles that it used.
     found
         Their rows.
+    refines_ctf
+        The caller refines the CTF once, when the state asks for it: as soon as nothing else improves, or before the
+        last round. Rounds then go on until nothing improves again.
     threads
         Threads.
     """
@@ -120,7 +124,10 @@ def finish_round(
     )
     search_all = (settled and settings.search_first and not enough) or again % turns > 0
     halved = state.halved and not (settled and not search_all)
-    since = len(resolutions) if state.halved and not halved else state.since
+    settled = settled and not search_all and len(used) == len(rows)
+    last = number == settings.rounds - 1
+    ctf_wanted = refines_ctf and not state.ctf_round and (settled or last) and not state.final
+    since = len(resolutions) if ctf_wanted or (state.halved and not halved) else state.since
     part = max(state.part if number > 1 else 0.0, settings.part_wanted(limit, len(rows)))
     if len(reached) > 1 and not _improved(reached):
         part = min(1.0, GROWTH * part)
@@ -141,8 +148,10 @@ def finish_round(
         search_all=search_all,
         searches_again=again,
         turned=turned,
-        final=(settled and not search_all and len(used) == len(rows)) or number == settings.rounds - 1,
+        final=(settled and not ctf_wanted) or last,
         done=state.final,
+        ctf_wanted=ctf_wanted,
+        ctf_round=state.ctf_round,
     )
     return next_state, rows, maps
 

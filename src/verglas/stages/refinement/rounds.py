@@ -274,7 +274,7 @@ class RoundWork(Generic[S]):
             )  # fmt: skip
         found = align_batch(
             references, self._templates.get(half), images, self.rows.select(places), searched, self.plan,
-            weighed=self.weighed(half), circle=self._circle, threads=self.threads,
+            weighed=self.weighed(half), circle=self._circle, own=self.own_part(half), threads=self.threads,
         )  # fmt: skip
         self._measure_noise(references, images, found.rows, found.scale, group)
         if self.split is not None:

@@ -53,6 +53,10 @@ class RefinementState:
         Rounds done.
     final, done
         Whether the next round is the last one, and whether that was done.
+    ctf_wanted
+        Whether the CTF shall be refined before the next round.
+    ctf_round
+        Round after which it was; 0: none.
     own_part
         Part of each half set's and class's reference that comes from one particle in it, by shells of the references;
         shape (2, classes, shells); 0 where the references were not made of these particles.
@@ -76,6 +80,8 @@ class RefinementState:
     number: int = 0
     final: bool = False
     done: bool = False
+    ctf_wanted: bool = False
+    ctf_round: int = 0
     own_part: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 1, 1)))
 
     def arrays(self) -> dict[str, NDArray[Any]]:

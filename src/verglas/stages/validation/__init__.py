@@ -9,16 +9,20 @@ from verglas.stages.validation.measures import (
     subset_sizes,
     validate_halves,
 )
+from verglas.stages.validation.noise_substitution import NoiseSubstitution, compare_with_noise, substitute_noise
 from verglas.stages.validation.report import figures_of, write_validation
 
 __all__ = [
     "ModelComparison",
+    "NoiseSubstitution",
     "ResLog",
     "Validation",
     "compare_with_model",
+    "compare_with_noise",
     "figures_of",
     "fit_reslog",
     "subset_sizes",
+    "substitute_noise",
     "validate_halves",
     "write_validation",
 ]

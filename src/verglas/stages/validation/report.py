@@ -14,9 +14,12 @@ from verglas.engine.map_views import SMALL, TINY, new_figure, save_figure, show_
 from verglas.formats import write_whole
 from verglas.formats.html_report import Section, page
 from verglas.stages.validation.measures import ModelComparison, ResLog, Validation
+from verglas.stages.validation.noise_substitution import NoiseSubstitution
 
 
-def figures_of(found: Validation, model: ModelComparison | None, reslog: ResLog | None) -> dict[str, Any]:
+def figures_of(
+    found: Validation, model: ModelComparison | None, reslog: ResLog | None, noise: NoiseSubstitution | None = None
+) -> dict[str, Any]:
     """Return the figures as plain JSON; what was not measured is None."""
     return {
         "resolution_A": found.curves.resolution_A, "resolutions_A": found.curves.resolutions(),
@@ -29,13 +32,18 @@ def figures_of(found: Validation, model: ModelComparison | None, reslog: ResLog 
         "hand_lead": None if model is None else round(model.lead, 4),
         "reslog_particles": None if reslog is None else reslog.particles.tolist(),
         "reslog_resolution_A": None if reslog is None else [_plain(value) for value in reslog.resolution_A],
-        "reslog_b_factor_A2": None if reslog is None else reslog.b_factor_A2, "warnings": list(found.warnings),
+        "reslog_b_factor_A2": None if reslog is None else reslog.b_factor_A2,
+        "noise_beyond_A": None if noise is None else round(noise.substituted_from_A, 4),
+        "noise_agrees_to_A": None if noise is None else noise.noise_agrees_to_A,
+        "resolution_without_noise_A": None if noise is None else noise.true_resolution_A,
+        "overfitted": None if noise is None else noise.overfitted,
+        "warnings": [*found.warnings, *([noise.sentence()] if noise is not None and noise.overfitted else [])],
     }  # fmt: skip
 
 
 def write_validation(
     found: Validation, volume: NDArray[np.float32], folder: Path, stem: str, title: str, *,
-    model: ModelComparison | None = None, reslog: ResLog | None = None,
+    model: ModelComparison | None = None, reslog: ResLog | None = None, noise: NoiseSubstitution | None = None,
     views_seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> dict[str, Path]:  # fmt: skip
     """Write ``report`` (HTML), ``figures`` (JSON) and ``picture`` (PNG).
@@ -50,7 +58,7 @@ def write_validation(
         Where to, and the beginning of the names.
     title
         Of the page.
-    model, reslog
+    model, reslog, noise
         Where they were measured.
     views_seen
         Views and their weights, where known.
@@ -58,9 +66,9 @@ def write_validation(
     files = {
         role: folder / f"{stem}{end}" for role, end in (("report", ".html"), ("figures", ".json"), ("picture", ".png"))
     }
-    _draw(found, volume, files["picture"], model, reslog, views_seen)
-    figures = figures_of(found, model, reslog)
-    warnings = [(f"warning {number}", text) for number, text in enumerate(found.warnings, start=1)]
+    _draw(found, volume, files["picture"], model, reslog, noise, views_seen)
+    figures = figures_of(found, model, reslog, noise)
+    warnings = [(f"warning {number}", text) for number, text in enumerate(figures["warnings"], start=1)]
     rows = [
         (name.replace("_", " "), _words(value))
         for name, value in figures.items()
@@ -94,6 +102,7 @@ def _words(value: Any) -> str:
 
 def _draw(
     found: Validation, volume: NDArray[np.float32], path: Path, model: ModelComparison | None, reslog: ResLog | None,
+    noise: NoiseSubstitution | None,
     views_seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
 ) -> None:  # fmt: skip
     figure = new_figure(12.0, 9.0)
@@ -101,6 +110,8 @@ def _draw(
     show_views([axes[name] for name in "zyx"], None, volume)
     c = found.curves
     curves = {"unmasked": c.unmasked, "masked": c.masked, "random phases": c.randomised, "corrected": c.corrected}
+    if noise is not None:
+        curves |= {"noise substituted": noise.substituted, "masked, less noise": noise.true}
     show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A)
     _draw_directions(axes["directions"], axes["map"], found)
     if views_seen is not None:
