@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from verglas.stages.simulation import StackParameters, StackResult
 
-PARTICLES = 5000
+PARTICLES, PIXEL_A, WIDTH_A = 5000, 1.2, 230.4
 START_A = 30.0
 MASK_ROOM_A = 6.0
 
@@ -25,7 +25,7 @@ class HardSet:
 
     Attributes
     ----------
-    particles, box, pixel_size_A, dose_e_A2
+    particles, pixel_size_A, dose_e_A2
         Of the stack.
     turned_deg, turned_part
         How far a domain of 25 kDa is turned, and in which part of the particles.
@@ -36,13 +36,19 @@ class HardSet:
     """
 
     particles: int = PARTICLES
-    box: int = 192
-    pixel_size_A: float = 1.2
+    pixel_size_A: float = PIXEL_A
     dose_e_A2: float = 50.0
     turned_deg: float = 20.0
     turned_part: float = 0.4
     rounds: int = 25
     seed: int = 1
+
+    @property
+    def box(self) -> int:
+        """Pixels a side, of whatever size."""
+        from verglas.signal import smooth_size
+
+        return int(smooth_size(round(WIDTH_A / self.pixel_size_A)))
 
     def parameters(self, folder: Path) -> StackParameters:
         """Return what the simulator is asked for; the model is written to a folder."""

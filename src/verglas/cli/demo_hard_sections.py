@@ -21,6 +21,7 @@ ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
 WRONG_DEG = 10.0
 CLASS_LIMIT_A = 8.0
 """Auto Refine decides about classes up to here."""
+NYQUIST_PART = 0.95
 
 
 def truths_of(parameters: StackParameters) -> list[Truth]:
@@ -87,9 +88,11 @@ def assignable(made: StackResult, parameters: StackParameters, threads: int) -> 
     maps = [projected_map(parameters, shape, made.signal_scale) for shape in parameters.conformations]
     table = made.truth.copy()
     table["half_set"] = 1 + np.arange(len(table)) % 2
+    # One reference for both halves: which class is which is known, and must not be matched between halves.
+    limit_A = max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART)
     settings = ManualSettings(
-        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), classes=len(maps),
-        limit_A=CLASS_LIMIT_A, class_limit_A=CLASS_LIMIT_A, mask=MaskSettings(automatic=False),
+        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), independent_halves=False,
+        classes=len(maps), limit_A=limit_A, class_limit_A=limit_A, mask=MaskSettings(automatic=False),
     )  # fmt: skip
     found = refine_manually([table] * len(maps), made.stack.parent, maps, settings, threads=threads)
     return float(np.mean(found.rows.occupancy.argmax(axis=0) == np.asarray(made.truth["class_number"]) - 1)), table
