@@ -42,7 +42,7 @@ FINE_A = 10.0
 
 @dataclass(frozen=True)
 class Scene:
-    """A stack, its truth and the same without poses, the start, the true map of the rigid half and a mask around that."""
+    """A stack with and without its true poses, the start, the true map of the rigid half and a mask around that."""
 
     folder: Path
     blind: ParticleTable

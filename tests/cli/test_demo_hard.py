@@ -20,7 +20,7 @@ def test_classes_are_named_after_the_conformation_that_they_hold() -> None:
 
 def test_a_small_hard_set_goes_from_stack_to_report(tmp_path: Path) -> None:
     """Large pixels, many electrons and a domain turned far: poses come right from the low-passed start."""
-    asked = HardSet(particles=80, pixel_size_A=5.2, dose_e_A2=1000.0, turned_deg=90.0, rounds=2)
+    asked = HardSet(particles=80, pixel_size_A=5.8, dose_e_A2=1000.0, turned_deg=90.0, rounds=2)
     steps: list[str] = []
     figures = hard_demo(tmp_path, asked, "low-passed", 1, steps.append)
     assert len(steps) == 4 and "low-passed" in steps[1]
