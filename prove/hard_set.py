@@ -1,6 +1,7 @@
 """The hard set whole: 150 kDa, C1, 25 kDa of it turned by 20 degrees in 40 %, preferred views, 5,000 particles.
 
-``python -m prove.hard_set [REPORT | PARTICLES]``: the demo is run, unless the ``report.json`` of a run is given.
+``python -m prove.hard_set [REPORT | PARTICLES PIXEL_SIZE]``: the demo is run, unless the ``report.json`` of a run is
+given.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from tools.measured import record
 WANTED_POINTS = 5.0
 
 
-def main(given: str = "") -> None:
+def main(given: str = "", pixel_size_A: str = "") -> None:
     with tempfile.TemporaryDirectory() as name:
         report = Path(given)
         if not given.endswith(".json"):
             more = ["--particles", given] if given else []
+            more += ["--pixel-size", pixel_size_A] if pixel_size_A else []
             subprocess.run(
                 [sys.executable, "-m", "verglas", "demo", "--set", "hard", "--output", f"{name}/hard", *more],
                 check=True,

@@ -139,12 +139,16 @@ def alignment_section(movies: MoviesResult, run: Any, project: Any) -> tuple[Sec
     "--start", type=click.Choice(["low-passed", "ab-initio"]), default="low-passed", show_default=True,
     help="Of the hard set: refine from the true map, low-passed to 30 A, or from one that is found.",
 )  # fmt: skip
+@click.option(
+    "--pixel-size", "pixel_size_A", default=1.2, show_default=True, type=click.FloatRange(0.5, 6.0),
+    help="Of the hard set, in A; larger pixels take less time.",
+)  # fmt: skip
 @click.option("--threads", default=None, type=click.IntRange(1), help="Cores to use [default: all].")
 @click.option("--seed", default=1, show_default=True, help="Seed of all random numbers.")
 @json_option
 def demo(
     output: Path, which: str, movies: int, size: int, frames: int, particles: int | None, model: str, start: str,
-    threads: int | None, seed: int, as_json: bool,
+    pixel_size_A: float, threads: int | None, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
@@ -170,7 +174,7 @@ def demo(
             screen.print(f"{(time.perf_counter() - started) / 60:5.1f} min  {text}")
 
     if which == "hard":
-        hard = HardSet(particles=particles or PARTICLES, seed=seed)
+        hard = HardSet(particles=particles or PARTICLES, pixel_size_A=pixel_size_A, seed=seed)
         report_hard(hard_demo(output, hard, start, cores, say), output, say, as_json)
         return
     parameters = MovieParameters(

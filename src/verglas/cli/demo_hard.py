@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from verglas.stages.simulation import StackParameters, StackResult
 
-PARTICLES = 5000
+PARTICLES, PIXEL_A, WIDTH_A = 5000, 1.2, 230.4
 START_A = 30.0
 MASK_ROOM_A = 6.0
 
@@ -25,24 +25,30 @@ class HardSet:
 
     Attributes
     ----------
-    particles, box, pixel_size_A, dose_e_A2
+    particles, pixel_size_A, dose_e_A2
         Of the stack.
     turned_deg, turned_part
         How far a domain of 25 kDa is turned, and in which part of the particles.
     rounds
-        The most rounds of each refinement.
+        The most rounds of Auto Refine.
     seed
         Of all random numbers.
     """
 
     particles: int = PARTICLES
-    box: int = 192
-    pixel_size_A: float = 1.2
+    pixel_size_A: float = PIXEL_A
     dose_e_A2: float = 50.0
     turned_deg: float = 20.0
     turned_part: float = 0.4
     rounds: int = 25
     seed: int = 1
+
+    @property
+    def box(self) -> int:
+        """Pixels a side, of whatever size."""
+        from verglas.signal import smooth_size
+
+        return int(smooth_size(round(WIDTH_A / self.pixel_size_A)))
 
     def parameters(self, folder: Path) -> StackParameters:
         """Return what the simulator is asked for; the model is written to a folder."""
@@ -95,20 +101,22 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
     simulated = time.perf_counter()
     truths = truths_of(parameters)
     with Project.create(output / "project", name="hard") as project:
-        say("refining them as one class")
-        package = take_in(project, made, output / "blind.star", parameters, known_poses=False)
-        given = low_passed_truth(project, truths[0].map, output / "start.mrc", asked, threads)
-        refined = refine(project, package, given if start == "low-passed" else None, asked, threads)
+        package = take_in(project, made, output / "particles.star")
+        say("finding a map from nothing" if start == "ab-initio" else "beginning with the low-passed truth")
+        reference = (
+            found_map(project, package, asked, threads)
+            if start == "ab-initio"
+            else low_passed_truth(project, truths[0].map, output / "start.mrc", asked, threads)
+        )
         say("refining them as two classes")
-        classify(project, package, refined, asked, threads)
+        refine(project, package, reference, asked, threads)
         worked = time.perf_counter()
-        say("refining two classes from true poses, for comparison")
-        known = take_in(project, made, output / "known.star", parameters, known_poses=True)
-        classify(project, known, given, asked, threads)
-        sections, figures = what_was_found(project, made, parameters, truths, asked, threads)
+        say("classifying and reconstructing at true poses, for comparison")
+        sections, figures = what_was_found(project, made, parameters, truths, threads)
     figures |= {
-        "set": "hard", "start": start, "start_low_passed_A": START_A if start == "low-passed" else None,
-        "minutes": round((time.perf_counter() - began) / 60, 2),
+        "set": "hard", "start": start, "start_low_passed_A": START_A, "particles": asked.particles, "box": asked.box,
+        "pixel_size_A": asked.pixel_size_A, "dose_e_A2": asked.dose_e_A2, "turned_deg": asked.turned_deg,
+        "turned_part": asked.turned_part, "minutes": round((time.perf_counter() - began) / 60, 2),
         "minutes_simulating": round((simulated - began) / 60, 2),
         "minutes_processing": round((worked - simulated) / 60, 2), "commit": commit(),
     }  # fmt: skip
@@ -116,26 +124,19 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
     return figures
 
 
-def take_in(
-    project: Any, made: StackResult, star: Path, parameters: StackParameters, *, known_poses: bool
-) -> dict[str, Any]:
-    """Import the stack as a package, with its true poses or none; return its record."""
+def take_in(project: Any, made: StackResult, star: Path) -> dict[str, Any]:
+    """Import the stack as a package that knows nothing of poses and classes; return its record."""
     from verglas.formats import write_particles
     from verglas.project.import_particles import ParticleFields, import_particles
     from verglas.stages.extraction import assign_half_sets
     from verglas.stages.simulation.models import MASS_KDA
 
     table = made.truth.copy()
-    # Which class each is of is for the comparison alone.
-    for name in ("class_number",) if known_poses else (
-        "class_number", "rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A"
-    ):  # fmt: skip
+    for name in ("class_number", "rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A"):
         table[name] = 0
     table.set_names("image_name", [str(made.stack.resolve())] * len(table))
     write_particles(table, star)
-    fields = ParticleFields(
-        mass_kDa=MASS_KDA, largest_dimension_A=2.0 * made.radius_A, name="At true poses" if known_poses else "Hard set"
-    )
+    fields = ParticleFields(mass_kDa=MASS_KDA, largest_dimension_A=2.0 * made.radius_A, name="Hard set")
     report = import_particles(project, star, fields, half_sets=assign_half_sets)
     found: dict[str, Any] = project.asset("package", report.imported[0]["id"])
     return found
@@ -151,38 +152,26 @@ def low_passed_truth(project: Any, truth: NDArray[np.float32], path: Path, asked
     return int(import_volumes(project, [str(path)]).imported[0]["id"])
 
 
-def refine(project: Any, package: dict[str, Any], given: int | None, asked: HardSet, threads: int) -> int:
-    """Refine a package as one class from a volume, or from one that is found; return the number of the refined map."""
+def found_map(project: Any, package: dict[str, Any], asked: HardSet, threads: int) -> int:
+    """Find a map of a package from nothing; return the number of that volume."""
     from verglas.actions import project_run
     from verglas.cli.demo_refined import newest
 
-    options: dict[str, Any] = {"package": str(package["id"]), "workers": 1, "threads": threads, "seed": asked.seed}
-    if given is None:
-        project_run(project, "ab-initio", symmetry="C1", **options)
-        given = int(newest(project, "volume", "Volume From Startup")["id"])
     project_run(
-        project, "auto-refine", reference=str(given), symmetry="C1", classes=1, rounds=asked.rounds,
-        initial_resolution_A=START_A, mask_radius_A=mask_radius_A(package), **options,
-    )  # fmt: skip
-    return int(newest(project, "volume", "Auto #")["id"])
+        project, "ab-initio", package=str(package["id"]), symmetry="C1", threads=1, workers=threads, seed=asked.seed
+    )
+    return int(newest(project, "volume", "Volume From Startup")["id"])
 
 
-def classify(project: Any, package: dict[str, Any], reference: int, asked: HardSet, threads: int) -> None:
-    """Refine a package in two classes from the poses that are known, its particles shared out at random at first."""
+def refine(project: Any, package: dict[str, Any], reference: int, asked: HardSet, threads: int) -> None:
+    """Refine a package in two classes from one volume, its particles shared out at random after the first round."""
     from verglas.actions import project_run
 
-    last = [one for one in project.assets("refinement") if one["package"] == package["id"]]
-    source: dict[str, Any] = {"refinement": str(last[-1]["id"])} if last else {}
     project_run(
         project, "auto-refine", package=str(package["id"]), reference=str(reference), symmetry="C1", classes=2,
-        search_first=False, initial_resolution_A=START_A, mask_radius_A=mask_radius_A(package), rounds=asked.rounds,
-        workers=1, threads=threads, seed=asked.seed, **source,
+        initial_resolution_A=START_A, mask_radius_A=0.5 * float(package["largest_dimension_A"]) + MASK_ROOM_A,
+        rounds=asked.rounds, workers=1, threads=threads, seed=asked.seed,
     )  # fmt: skip
-
-
-def mask_radius_A(package: dict[str, Any]) -> float:
-    """Return the radius of a package's particle, with some room."""
-    return 0.5 * float(package["largest_dimension_A"]) + MASK_ROOM_A
 
 
 def report_hard(figures: dict[str, Any], output: Path, say: Callable[[str], None], as_json: bool) -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from verglas.cli.demo_hard import HardSet
     from verglas.cli.demo_report import Section
-    from verglas.engine import MapAlignment
     from verglas.formats import ParticleTable
     from verglas.stages.simulation import StackParameters, StackResult
 
@@ -22,6 +21,7 @@ ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
 WRONG_DEG = 10.0
 CLASS_LIMIT_A = 8.0
 """Auto Refine decides about classes up to here."""
+NYQUIST_PART = 0.95
 
 
 def truths_of(parameters: StackParameters) -> list[Truth]:
@@ -60,14 +60,6 @@ def class_order(occupancy: NDArray[np.float64], label: NDArray[np.int64]) -> tup
     return best, right[best]
 
 
-def last_refinement(project: Any, which: int) -> dict[str, Any]:
-    """Return the last round of one of the project's Auto Refines, counted from 0."""
-    found = [one for one in project.assets("refinement") if one["name"].startswith("Auto #")]
-    jobs = list(dict.fromkeys(one["name"].split(" (")[0] for one in found))
-    own: dict[str, Any] = [one for one in found if one["name"].split(" (")[0] == jobs[which]][-1]
-    return own
-
-
 def tables_of(project: Any, refinement: dict[str, Any]) -> list[ParticleTable]:
     """Return the particles of each class of a refinement."""
     from verglas.formats import ParticleTable
@@ -96,9 +88,11 @@ def assignable(made: StackResult, parameters: StackParameters, threads: int) -> 
     maps = [projected_map(parameters, shape, made.signal_scale) for shape in parameters.conformations]
     table = made.truth.copy()
     table["half_set"] = 1 + np.arange(len(table)) % 2
+    # One reference for both halves: which class is which is known, and must not be matched between halves.
+    limit_A = max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART)
     settings = ManualSettings(
-        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), classes=len(maps),
-        limit_A=CLASS_LIMIT_A, class_limit_A=CLASS_LIMIT_A, mask=MaskSettings(automatic=False),
+        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), independent_halves=False,
+        classes=len(maps), limit_A=limit_A, class_limit_A=limit_A, mask=MaskSettings(automatic=False),
     )  # fmt: skip
     found = refine_manually([table] * len(maps), made.stack.parent, maps, settings, threads=threads)
     return float(np.mean(found.rows.occupancy.argmax(axis=0) == np.asarray(made.truth["class_number"]) - 1)), table
@@ -120,96 +114,72 @@ def at_true_classes(made: StackResult, truths: list[Truth], table: ParticleTable
 
 
 def what_was_found(
-    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], asked: HardSet, threads: int
+    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], threads: int
 ) -> tuple[list[Section], dict[str, Any]]:
     """Compare all with the truth; return the report's chapters and its figures."""
     import numpy as np
 
     from verglas.cli.demo_report import Section
+    from verglas.engine import transform_map
     from verglas.geometry import euler_to_matrix
 
     label = np.asarray(made.truth["class_number"], np.int64) - 1
-    one, two, of_true = (last_refinement(project, which) for which in range(3))
-    volume, picture = volume_at(project, one["details"][0]["volume_path"])
-    alignment = aligned_to_truth(volume, truths[0], threads)
-    single_A, _ = resolution_to_truth_A(alignment.map, truths[0])
-    own, true = (
-        euler_to_matrix(*(np.deg2rad(table[name]) for name in ANGLES))
-        for table in (tables_of(project, one)[0], made.truth)
-    )
+    refinement = project.assets("refinement")[-1]
+    tables = tables_of(project, refinement)
+    occupancy = np.stack([np.asarray(table["occupancy"], np.float64) for table in tables])
+    order, right = class_order(occupancy, label)
+    volumes, pictures = zip(*(volume_at(project, refinement["details"][k]["volume_path"]) for k in order), strict=True)
+    # Both classes lie as their common start did: one alignment, of the class with most particles, serves all.
+    most = int(np.argmax([occupancy[k].sum() for k in order]))
+    alignment = aligned_to_truth(volumes[most], truths[most], threads)
+    reached_A = [
+        resolution_to_truth_A(
+            transform_map(volume, alignment.rotation, alignment.shift_A, truth.pixel_size_A,
+                          mirrored=alignment.mirrored, threads=threads),
+            truth,
+        )[0]
+        for volume, truth in zip(volumes, truths, strict=True)
+    ]  # fmt: skip
+    angles = [
+        np.choose(occupancy.argmax(axis=0), [np.asarray(table[name], np.float64) for table in tables])
+        for name in ANGLES
+    ]
+    own, true = (euler_to_matrix(*np.deg2rad(one)) for one in (angles, [made.truth[name] for name in ANGLES]))
     away = errors_deg(own, true, alignment, "C1")
-    found = classes_of(project, two, label, truths, alignment, threads)
-    known = classes_of(project, of_true, label, truths, None, threads)
     by_truth, table = assignable(made, parameters, threads)
     best_A = at_true_classes(made, truths, table, threads)
     names = [shape.name for shape in parameters.conformations]
+    (result,) = project.results("refinement", refinement["id"])
     figures = {
-        "particles": asked.particles, "box": asked.box, "pixel_size_A": asked.pixel_size_A,
-        "dose_e_A2": asked.dose_e_A2, "turned_deg": asked.turned_deg, "turned_part": asked.turned_part,
-        "resolution_one_class_A": rounded(single_A), "resolution_of_halves_one_class_A": rounded(one["resolution_A"]),
+        "class_accuracy": round(right, 4), "class_accuracy_at_true_poses": round(by_truth, 4),
+        "largest_class": round(float(np.bincount(label).max() / len(label)), 4),
+        "class_agreement": result["values"]["class_agreement"], "refinement_rounds": int(refinement["round"]),
         "angular_error_deg": round(float(np.median(away)), 3),
         "beyond_10_deg": round(float(np.mean(away > WRONG_DEG)), 4), "other_hand": bool(alignment.mirrored),
-        "class_accuracy": round(found["right"], 4), "class_accuracy_at_true_poses": round(known["right"], 4),
-        "class_accuracy_by_true_maps": round(by_truth, 4),
-        "largest_class": round(float(np.bincount(label).max() / len(label)), 4), "class_agreement": found["agreement"],
-        "resolution_A": [rounded(value) for value in found["reached_A"]],
-        "resolution_at_true_poses_A": [rounded(value) for value in known["reached_A"]],
-        "resolution_at_true_poses_and_classes_A": [rounded(value) for value in best_A],
+        "resolution_A": [rounded(value) for value in reached_A],
+        "resolution_at_true_poses_A": [rounded(value) for value in best_A],
+        "resolution_of_halves_A": [rounded(refinement["details"][k]["resolution_A"]) for k in order],
     }  # fmt: skip
-    return [
-        Section(
-            "Auto Refine, one class", "All particles were refined as one class, in two independent halves.",
-            [
-                ("FSC with the straight particle's density falls to 0.5 at", f"{single_A:.2f} A"),
-                ("median error of the poses", f"{figures['angular_error_deg']} deg"),
-                ("poses off by more than 10 degrees", f"{figures['beyond_10_deg']}"),
-            ],
-            [(picture, "The map of one class.")],
-        ),
-        Section(
-            "Two classes",
-            "Particles were put into two classes at random and refined from the poses that were found, and likewise "
-            "from the true ones. What the true maps tell at true poses is the most that can be hoped for.",
-            [
-                ("particles in their class", f"{100 * found['right']:.1f} %"),
-                ("the same from true poses", f"{100 * known['right']:.1f} %"),
-                ("by the true maps at true poses", f"{100 * by_truth:.1f} %"),
-                ("what is turned and what is not, by chance", f"{100 * figures['largest_class']:.1f} %"),
-                *(
-                    (f"{name}: FSC with its density falls to 0.5 at (from true poses; at true poses and classes)",
-                     f"{a:.2f} A ({b:.2f}; {c:.2f})")
-                    for name, a, b, c in zip(names, found["reached_A"], known["reached_A"], best_A, strict=True)
-                ),
-            ],
-            [(picture, f"The class of {name} particles.")
-             for name, picture in zip(names, found["pictures"], strict=True)],
-        ),
-    ], figures  # fmt: skip
-
-
-def classes_of(
-    project: Any, refinement: dict[str, Any], label: NDArray[np.int64], truths: list[Truth],
-    alignment: MapAlignment | None, threads: int,
-) -> dict[str, Any]:  # fmt: skip
-    """Return how right a classification is and how far its maps, brought into the true frame, reach."""
-    import numpy as np
-
-    from verglas.engine import transform_map
-
-    occupancy = np.stack([np.asarray(table["occupancy"], np.float64) for table in tables_of(project, refinement)])
-    order, right = class_order(occupancy, label)
-    reached, pictures = [], []
-    for truth, k in zip(truths, order, strict=True):
-        volume, picture = volume_at(project, refinement["details"][k]["volume_path"])
-        if alignment is not None:
-            volume = transform_map(
-                volume, alignment.rotation, alignment.shift_A, truth.pixel_size_A, mirrored=alignment.mirrored,
-                threads=threads,
-            )  # fmt: skip
-        reached.append(resolution_to_truth_A(volume, truth)[0])
-        pictures.append(picture)
-    values = next(iter(project.results("refinement", refinement["id"])))["values"]
-    return {"right": right, "reached_A": reached, "pictures": pictures, "agreement": values["class_agreement"]}
+    section = Section(
+        "Two classes",
+        "All particles were refined from the start, put into two classes at random after the first round, in two "
+        "independent halves. At true poses, the true maps tell which particle is which: no refinement can be expected "
+        "to do more. Maps at true poses hold the particles that are truly of their class.",
+        [
+            ("particles in their class", f"{100 * right:.1f} %"),
+            ("the same at true poses, by the true maps", f"{100 * by_truth:.1f} %"),
+            ("the same if all were in the larger class", f"{100 * figures['largest_class']:.1f} %"),
+            ("agreement of the two half sets about classes", f"{figures['class_agreement']}"),
+            ("median error of the poses", f"{figures['angular_error_deg']} deg"),
+            ("poses off by more than 10 degrees", f"{figures['beyond_10_deg']}"),
+            *(
+                (f"{name}: FSC with its density falls to 0.5 at (at true poses)", f"{a:.2f} A ({b:.2f} A)")
+                for name, a, b in zip(names, reached_A, best_A, strict=True)
+            ),
+        ],
+        [(picture, f"The class of {name} particles.") for name, picture in zip(names, pictures, strict=True)],
+    )
+    return [section], figures
 
 
 def overview(asked: HardSet, figures: dict[str, Any]) -> Section:
