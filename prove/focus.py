@@ -107,7 +107,6 @@ def main() -> None:
         volume = (sphere.mask(BOX, BOX, PIXEL_A) > 0.5).astype(np.float32)
         ways = {
             "sphere": sphere, "no_focus": None, "sphere_by_hand": hand, "mask_volume": Focus(volume=volume),
-            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"),
         }  # fmt: skip
         found: dict[str, np.ndarray] = {}
         for way, focus in ways.items():

@@ -1,9 +1,9 @@
 """Manual Refine: a limit of 8 A beside one of 4 A, told apart by noise substitution; and what each mode costs.
 
-600 simulated particles of beta-galactosidase are refined as cisTEM does, both half sets against one reference: the
-protein's own density, as a database might give it. The limit is 8 A or 4 A, and the same images with noise in place of
-all that is finer than 10 A are refined alike. Where the noise agrees, alignment made it agree. The same is asked at 4 A
-of a reference for each half set, which begins with the half's own particles.
+Simulated particles of beta-galactosidase with little signal are searched as cisTEM does, both half sets against one
+reference: the protein's own density, as a database might give it. The limit is 8 A or 4 A, and the same images with
+noise in place of all that is finer than 8 A are searched alike. Where the noise agrees, alignment made it agree. The
+same is asked at 4 A of a reference for each half set, made of its own particles.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from verglas.stages.refinement import (
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.validation import NoiseSubstitution, compare_with_noise, substitute_noise
 
-PARTICLES, BOX, PIXEL_A, SNR = 600, 112, 1.8, 0.03
-RADIUS_A, SYMMETRY, ROUNDS = 92.0, "D2", 3
-LIMITS_A, NOISE_FROM_A = (8.0, 4.0), 10.0
-TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_LIMIT_A, REPEATS = 300, 128, 1.6, 6.0, 3
+PARTICLES, BOX, PIXEL_A, SNR, ENVELOPE_B_A2 = 1500, 112, 1.8, 0.002, 20.0
+RADIUS_A, SYMMETRY, ROUNDS, RANGE_A = 92.0, "D2", 1, 6.0
+LIMITS_A, NOISE_FROM_A = (8.0, 4.0), 8.0
+TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_SNR, TIMED_LIMIT_A, REPEATS = 300, 128, 1.6, 0.03, 6.0, 3
 WARM = 32
 
 
@@ -62,11 +62,12 @@ def main() -> None:
     record("manual_refine", figures)
 
 
-def scene(folder: Path, particles: int, box: int, pixel_A: float) -> tuple[ParticleTable, np.ndarray]:
+def scene(folder: Path, particles: int, box: int, pixel_A: float, snr: float) -> tuple[ParticleTable, np.ndarray]:
     """Simulate a stack; return its true table and the map that a perfect reconstruction would be."""
     parameters = StackParameters(
-        model="beta-galactosidase", particles=particles, box=box, pixel_size_A=pixel_A, snr=SNR, seed=31, padding=1.5
-    )
+        model="beta-galactosidase", particles=particles, box=box, pixel_size_A=pixel_A, snr=snr, seed=31, padding=1.0,
+        envelope_b_A2=ENVELOPE_B_A2, shift_sigma_A=2.0,
+    )  # fmt: skip
     made = simulate_stack(parameters, folder)
     density = make_density(read_atoms(parameters, parameters.conformations[0]), box, pixel_A)
     return made.truth, np.asarray(apply_filter(density, pixel_A, b_factor(parameters.envelope_b_A2)), np.float32)
@@ -88,7 +89,7 @@ def overfitting() -> dict[str, Any]:
     """Refine with each limit and policy, with and without noise, and compare the half maps."""
     with tempfile.TemporaryDirectory() as name:
         given, noise = Path(name) / "given", Path(name) / "noise"
-        table, truth = scene(given, PARTICLES, BOX, PIXEL_A)
+        table, truth = scene(given, PARTICLES, BOX, PIXEL_A, SNR)
         with_noise(table, given, noise)
         low = apply_filter(truth, PIXEL_A, b_factor(800.0))
         mask = np.asarray(soft_edge(low > 0.1 * low.max(), 6.0, extend_pixels=2.0), np.float32)
@@ -116,7 +117,8 @@ def beside_noise(
     """Refine both stacks alike; return what the halves say of the noise, and what the truth says."""
     settings = ManualSettings(
         mask_radius_A=RADIUS_A, search_radius_A=RADIUS_A, limit_A=limit_A, rounds=ROUNDS, symmetry=SYMMETRY,
-        independent_halves=policy == "half_sets", mask=MaskSettings(automatic=False),
+        independent_halves=policy == "half_sets", mask=MaskSettings(automatic=False), mode="global",
+        search_range_x_A=RANGE_A, search_range_y_A=RANGE_A,
     )  # fmt: skip
     halves: list[Any] = []
     for folder in (given, noise):
@@ -129,11 +131,13 @@ def beside_noise(
     mean = 0.5 * (halves[0][0] + halves[0][1])
     curve = fourier_shell_correlation(mean, truth, PIXEL_A, mask=mask)
     beyond = (compared.frequency_per_A > 1.0 / LIMITS_A[0]) & (compared.frequency_per_A < 1.0 / LIMITS_A[1])
+    agrees_A = compared.noise_agrees_to_A
     figures = {
         "resolution_A": rounded(compared.resolution_A),
         "resolution_without_noise_A": rounded(compared.true_resolution_A),
         "resolution_to_truth_A": rounded(resolution_at(curve.frequency_per_A, curve.fsc, 0.5).resolution_A),
-        "noise_agrees_to_A": rounded(compared.noise_agrees_to_A), "overfitted": compared.overfitted,
+        "noise": "does not agree" if agrees_A is None else f"agrees to {agrees_A:.1f} A",
+        "overfitted": compared.overfitted,
         "mean_fsc_of_noise_8_to_4_A": round(float(compared.substituted[beyond].mean()), 4),
     }  # fmt: skip
     say(f"{policy}, {limit_A:g} A: {figures}")
@@ -148,7 +152,7 @@ def costs() -> dict[str, Any]:
     """Return CPU-ms a particle of each mode, medians of rounds that take turns."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        table, truth = scene(folder, TIMED, TIMED_BOX, TIMED_PIXEL_A)
+        table, truth = scene(folder, TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_SNR)
         spent: dict[str, list[dict[str, float]]] = {}
         for _ in range(REPEATS):
             for mode, timed in modes(table, folder, truth).items():
@@ -159,7 +163,7 @@ def costs() -> dict[str, Any]:
         for mode, all_of in spent.items()
     }
     return {
-        "particles": TIMED, "box_px": TIMED_BOX, "pixel_A": TIMED_PIXEL_A, "limit_A": TIMED_LIMIT_A,
+        "particles": TIMED, "snr": TIMED_SNR, "box_px": TIMED_BOX, "pixel_A": TIMED_PIXEL_A, "limit_A": TIMED_LIMIT_A,
         "symmetry": SYMMETRY, "repeats": REPEATS, "modes": median,
     }  # fmt: skip
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from tools.measured import MEASURED, REPOSITORY
+from tools.page_sections import Row, Section
+from tools.refinement_sections import REFINEMENT
 
 PATH = REPOSITORY / "docs" / "performance.md"
 
@@ -19,25 +20,6 @@ same run.
 interleaved rounds. CPU-seconds are summed over threads, so they say what a job costs wherever it runs; the clock's
 seconds depend on the machine named under each table.
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table; each text is a format string that is filled from the figures of the measurement."""
-
-    what: str
-    ours: str
-    beside: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table of the page: heading, measurement, what it was measured on, rows."""
-
-    title: str
-    measurement: str
-    setting: str
-    rows: tuple[Row, ...]
 
 
 def stored_as(kind: str) -> Row:
@@ -275,6 +257,7 @@ SECTIONS = (
         )
         for snr in ("0.1", "0.05")
     ),
+    *REFINEMENT,
     Section(
         "The browser page",
         "page_benchmark",
