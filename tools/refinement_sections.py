@@ -5,12 +5,11 @@ from __future__ import annotations
 from tools.page_sections import Row, Section
 
 
-def mode(what: str, name: str, beside: str = "") -> Row:
+def mode(what: str, name: str) -> Row:
     """Return the line of one mode of refinement."""
     figure = f"{{cost[modes][{name}]"
-    once = f"{figure}[cpu_s_once_a_round]:.1f}} CPU-s once a round" if name.startswith(("manual", "two")) else beside
     parts = f"aligning {figure}[alignment_cpu_ms]:.2f}}, maps {figure}[maps_cpu_ms]:.2f}}"
-    return Row(what, f"{figure}[cpu_ms]:.2f}} CPU-ms ({parts})", once)
+    return Row(what, f"{figure}[cpu_ms]:.2f}} CPU-ms ({parts})")
 
 
 def limit(what: str, name: str) -> Row:
@@ -42,7 +41,7 @@ REFINEMENT = (
         "manual_refine",
         "A particle and round, {cost[particles]} particles of box {cost[box_px]}, pixels of {cost[pixel_A]} A, "
         "{cost[symmetry]}, to {cost[limit_A]:g} A; one thread, medians of {cost[repeats]}. What is done once a round, "
-        "however many particles there are, is given beside.",
+        "however many particles there are, is left out.",
         (
             mode("Manual Refine, local", "manual_local"),
             mode("Manual Refine, local and defocus", "manual_local_and_defocus"),
