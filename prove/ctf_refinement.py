@@ -1,8 +1,8 @@
 """Refine CTF on beta-galactosidase: beam tilt, defocus of particles beside its bound and the plane, resolution gained.
 
 5,000 simulated particles, or VERGLAS_CTF_PARTICLES (D2, 300 kV, Cs 2.7 mm, pixels of 1.4 A), with a beam tilt
-of 0.3 mrad and heights in the ice. The table that refinement begins with knows neither: each micrograph has one defocus, off by
-some tens of A. Poses are refined from the true ones, so they have the errors that such images leave.
+of 0.3 mrad and heights in the ice. The table that refinement begins with knows neither: each micrograph has one
+defocus, off by some tens of A. Poses are refined from the true ones, so they have the errors that such images leave.
 """
 
 from __future__ import annotations
