@@ -19,7 +19,7 @@ def limit(what: str, name: str) -> Row:
         what,
         f"halves to {figure}[resolution_A]}} A, {figure}[resolution_without_noise_A]}} A without the noise; called "
         f"overfitted: {figure}[overfitted]}}",
-        f"noise {figure}[noise]}}, FSC beyond 8 A {figure}[mean_fsc_of_noise_8_to_4_A]:.2f}}; truth at 0.5: "
+        f"mean FSC of the noise from 8 to 4 A: {figure}[mean_fsc_of_noise_8_to_4_A]:.2f}}; truth at 0.5: "
         f"{figure}[resolution_to_truth_A]}} A",
     )
 
