@@ -151,8 +151,8 @@ def compare_with_noise(
     true = first.fsc.copy()
     beyond = slice(start + CORRECTED_FROM, None)
     true[beyond] = ((first.fsc - other) / np.maximum(1.0 - other, 1e-6))[beyond]
-    shells = other[beyond]
-    averaged = np.convolve(shells, np.full(AVERAGED, 1.0 / AVERAGED), "valid") if len(shells) >= AVERAGED else shells[:0]
+    shells, window = other[beyond], np.full(AVERAGED, 1.0 / AVERAGED)
+    averaged = np.convolve(shells, window, "valid") if len(shells) >= AVERAGED else shells[:0]
     agreeing = np.flatnonzero(averaged >= THRESHOLD)
     return NoiseSubstitution(
         frequency, first.fsc, other, true, substituted_from_A,
