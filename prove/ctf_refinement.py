@@ -1,13 +1,14 @@
 """Refine CTF on beta-galactosidase: beam tilt, defocus of particles beside its bound and the plane, resolution gained.
 
-5,000 simulated particles (D2, 300 kV, Cs 2.7 mm, pixels of 1.4 A) with a beam tilt of 0.3 mrad and heights in the ice.
-The table that refinement begins with knows neither: each micrograph has one defocus, off by some tens of A. Poses are
-refined from the true ones, so they have the errors that such images leave.
+5,000 simulated particles, or VERGLAS_CTF_PARTICLES (D2, 300 kV, Cs 2.7 mm, pixels of 1.4 A), with a beam tilt
+of 0.3 mrad and heights in the ice. The table that refinement begins with knows neither: each micrograph has one
+defocus, off by some tens of A. Poses are refined from the true ones, so they have the errors that such images leave.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import tempfile
 import time
@@ -27,7 +28,8 @@ from verglas.stages.ctf_refinement.even_phase import EvenSums, even_terms
 from verglas.stages.refinement import AutoRefineSettings, ClassMaps, PoseRows, RefinementState, refine_particles
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 
-PARTICLES, BOX, PIXEL_A, SYMMETRY = 5000, 160, 1.4, "D2"
+PARTICLES = int(os.environ.get("VERGLAS_CTF_PARTICLES", "5000"))
+BOX, PIXEL_A, SYMMETRY = 144, 1.4, "D2"
 SNR = 0.06
 TILT_MRAD = (0.25, -0.166)
 HEIGHTS_A = 150.0

@@ -17,10 +17,10 @@ from verglas.stages.refinement import AlignmentSwitches, Focus, ManualSettings, 
 from verglas.stages.simulation import Conformation, StackParameters, simulate_stack
 from verglas.stages.simulation.atoms import read_atoms
 
-PARTICLES, BOX, PIXEL_A, SNR = 8000, 64, 3.5, 0.05
+PARTICLES, BOX, PIXEL_A, SNR = 8000, 64, 3.5, 0.1
 DOMAIN = "/1/A/1-219"
 THREADS = 1
-ROUNDS, LIMIT_A, RADIUS_A = 12, 8.0, 35.0
+ROUNDS, LIMIT_A, RADIUS_A = 8, 8.0, 35.0
 
 
 def right(occupancy: np.ndarray, label: np.ndarray) -> float:
@@ -107,7 +107,6 @@ def main() -> None:
         volume = (sphere.mask(BOX, BOX, PIXEL_A) > 0.5).astype(np.float32)
         ways = {
             "sphere": sphere, "no_focus": None, "sphere_by_hand": hand, "mask_volume": Focus(volume=volume),
-            "sphere_as_circle": Focus(sphere.centre_A, RADIUS_A, by="circle"),
         }  # fmt: skip
         found: dict[str, np.ndarray] = {}
         for way, focus in ways.items():

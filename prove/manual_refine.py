@@ -1,9 +1,9 @@
 """Manual Refine: a limit of 8 A beside one of 4 A, told apart by noise substitution; and what each mode costs.
 
-600 simulated particles of beta-galactosidase are refined as cisTEM does, both half sets against one reference: the
-protein's own density, as a database might give it. The limit is 8 A or 4 A, and the same images with noise in place of
-all that is finer than 10 A are refined alike. Where the noise agrees, alignment made it agree. The same is asked at 4 A
-of a reference for each half set, which begins with the half's own particles.
+Simulated particles of beta-galactosidase with little signal are searched as cisTEM does, both half sets against one
+reference: the protein's own density, as a database might give it. The limit is 8 A or 4 A, and the same images with
+noise in place of all that is finer than 8 A are searched alike. Where the noise agrees, alignment made it agree. The
+same is asked at 4 A of a reference for each half set, made of its own particles.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,8 @@ from verglas.stages.refinement import (
     AutoRefineSettings,
     Focus,
     ManualSettings,
-    PoseRows,
     RefinementState,
     RoundWork,
-    finish_manual_round,
     first_state,
     manual_state,
     refine_manually,
@@ -44,11 +43,12 @@ from verglas.stages.refinement import (
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.validation import NoiseSubstitution, compare_with_noise, substitute_noise
 
-PARTICLES, BOX, PIXEL_A, SNR = 600, 112, 1.8, 0.03
-RADIUS_A, SYMMETRY, ROUNDS = 92.0, "D2", 3
-LIMITS_A, NOISE_FROM_A = (8.0, 4.0), 10.0
-TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_LIMIT_A, REPEATS = 300, 128, 1.6, 6.0, 3
+PARTICLES, BOX, PIXEL_A, SNR, ENVELOPE_B_A2 = 1000, 112, 1.8, 0.002, 20.0
+RADIUS_A, SYMMETRY, ROUNDS, RANGE_A = 92.0, "D2", 1, 6.0
+LIMITS_A, NOISE_FROM_A = (8.0, 4.0), 8.0
+TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_SNR, TIMED_LIMIT_A, REPEATS = 200, 128, 1.6, 0.03, 6.0, 3
 WARM = 32
+Timed = Callable[[], dict[str, float]]
 
 
 def say(text: str) -> None:
@@ -62,11 +62,12 @@ def main() -> None:
     record("manual_refine", figures)
 
 
-def scene(folder: Path, particles: int, box: int, pixel_A: float) -> tuple[ParticleTable, np.ndarray]:
+def scene(folder: Path, particles: int, box: int, pixel_A: float, snr: float) -> tuple[ParticleTable, np.ndarray]:
     """Simulate a stack; return its true table and the map that a perfect reconstruction would be."""
     parameters = StackParameters(
-        model="beta-galactosidase", particles=particles, box=box, pixel_size_A=pixel_A, snr=SNR, seed=31, padding=1.5
-    )
+        model="beta-galactosidase", particles=particles, box=box, pixel_size_A=pixel_A, snr=snr, seed=31, padding=1.0,
+        envelope_b_A2=ENVELOPE_B_A2, shift_sigma_A=2.0,
+    )  # fmt: skip
     made = simulate_stack(parameters, folder)
     density = make_density(read_atoms(parameters, parameters.conformations[0]), box, pixel_A)
     return made.truth, np.asarray(apply_filter(density, pixel_A, b_factor(parameters.envelope_b_A2)), np.float32)
@@ -88,7 +89,7 @@ def overfitting() -> dict[str, Any]:
     """Refine with each limit and policy, with and without noise, and compare the half maps."""
     with tempfile.TemporaryDirectory() as name:
         given, noise = Path(name) / "given", Path(name) / "noise"
-        table, truth = scene(given, PARTICLES, BOX, PIXEL_A)
+        table, truth = scene(given, PARTICLES, BOX, PIXEL_A, SNR)
         with_noise(table, given, noise)
         low = apply_filter(truth, PIXEL_A, b_factor(800.0))
         mask = np.asarray(soft_edge(low > 0.1 * low.max(), 6.0, extend_pixels=2.0), np.float32)
@@ -116,7 +117,8 @@ def beside_noise(
     """Refine both stacks alike; return what the halves say of the noise, and what the truth says."""
     settings = ManualSettings(
         mask_radius_A=RADIUS_A, search_radius_A=RADIUS_A, limit_A=limit_A, rounds=ROUNDS, symmetry=SYMMETRY,
-        independent_halves=policy == "half_sets", mask=MaskSettings(automatic=False),
+        independent_halves=policy == "half_sets", mask=MaskSettings(automatic=False), mode="global",
+        search_range_x_A=RANGE_A, search_range_y_A=RANGE_A,
     )  # fmt: skip
     halves: list[Any] = []
     for folder in (given, noise):
@@ -129,11 +131,13 @@ def beside_noise(
     mean = 0.5 * (halves[0][0] + halves[0][1])
     curve = fourier_shell_correlation(mean, truth, PIXEL_A, mask=mask)
     beyond = (compared.frequency_per_A > 1.0 / LIMITS_A[0]) & (compared.frequency_per_A < 1.0 / LIMITS_A[1])
+    agrees_A = compared.noise_agrees_to_A
     figures = {
         "resolution_A": rounded(compared.resolution_A),
         "resolution_without_noise_A": rounded(compared.true_resolution_A),
         "resolution_to_truth_A": rounded(resolution_at(curve.frequency_per_A, curve.fsc, 0.5).resolution_A),
-        "noise_agrees_to_A": rounded(compared.noise_agrees_to_A), "overfitted": compared.overfitted,
+        "noise": "does not agree" if agrees_A is None else f"agrees to {agrees_A:.1f} A",
+        "overfitted": compared.overfitted,
         "mean_fsc_of_noise_8_to_4_A": round(float(compared.substituted[beyond].mean()), 4),
     }  # fmt: skip
     say(f"{policy}, {limit_A:g} A: {figures}")
@@ -146,32 +150,36 @@ def rounded(value: float | None) -> float | None:
 
 def costs() -> dict[str, Any]:
     """Return CPU-ms a particle of each mode, medians of rounds that take turns."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as opened:
         folder = Path(name)
-        table, truth = scene(folder, TIMED, TIMED_BOX, TIMED_PIXEL_A)
-        spent: dict[str, list[dict[str, float]]] = {}
-        for _ in range(REPEATS):
-            for mode, timed in modes(table, folder, truth).items():
-                spent.setdefault(mode, []).append(timed())
-            say(f"modes timed: { ({mode: one[-1] for mode, one in spent.items()}) }")
+        table, truth = scene(folder, TIMED, TIMED_BOX, TIMED_PIXEL_A, TIMED_SNR)
+        stack = opened.enter_context(ParticleStack(table, folder))
+        timed = modes(table, stack, truth)
+        say("references of all modes are ready")
+        spent: dict[str, list[dict[str, float]]] = {mode: [] for mode in timed}
+        for number in range(REPEATS):
+            for mode, measure in timed.items():
+                spent[mode].append(measure())
+            say(f"modes timed, turn {number + 1} of {REPEATS}")
     median = {
         mode: {part: round(statistics.median(one[part] for one in all_of), 2) for part in all_of[0]}
         for mode, all_of in spent.items()
     }
     return {
-        "particles": TIMED, "box_px": TIMED_BOX, "pixel_A": TIMED_PIXEL_A, "limit_A": TIMED_LIMIT_A,
+        "particles": TIMED, "snr": TIMED_SNR, "box_px": TIMED_BOX, "pixel_A": TIMED_PIXEL_A, "limit_A": TIMED_LIMIT_A,
         "symmetry": SYMMETRY, "repeats": REPEATS, "modes": median,
     }  # fmt: skip
 
 
-def modes(table: ParticleTable, folder: Path, truth: np.ndarray) -> dict[str, Callable[[], dict[str, float]]]:
-    """Return what times each mode."""
+def modes(table: ParticleTable, stack: ParticleStack, truth: np.ndarray) -> dict[str, Timed]:
+    """Return what times each mode once; references and templates are made before."""
     focus = Focus((110.0, 80.0, 90.0), 35.0)
     common: dict[str, Any] = {
         "mask_radius_A": RADIUS_A, "search_radius_A": RADIUS_A, "limit_A": TIMED_LIMIT_A,
         "class_limit_A": TIMED_LIMIT_A, "symmetry": SYMMETRY, "mask": MaskSettings(automatic=False),
     }  # fmt: skip
     classes: dict[str, Any] = {**common, "moves": (), "classes": 2}
+    circle = replace(focus, by="circle")
     manual: dict[str, ManualSettings] = {
         "manual_local": ManualSettings(**common),
         "manual_global_search": ManualSettings(**common, mode="global"),
@@ -179,84 +187,78 @@ def modes(table: ParticleTable, folder: Path, truth: np.ndarray) -> dict[str, Ca
         "manual_local_likelihood_blurring": ManualSettings(**common, switches=AlignmentSwitches(blurring=1.0)),
         "two_classes_without_alignment": ManualSettings(**classes),
         "two_classes_in_a_focus": ManualSettings(**classes, switches=AlignmentSwitches(focus=focus)),
-        "two_classes_in_a_circle": ManualSettings(
-            **classes, switches=AlignmentSwitches(focus=replace(focus, by="circle"))
-        ),
+        "two_classes_in_a_circle": ManualSettings(**classes, switches=AlignmentSwitches(focus=circle)),
     }
-    made: dict[str, Callable[[], dict[str, float]]] = {
-        mode: lambda one=settings: manual_round(table, folder, truth, one)  # type: ignore[misc]
-        for mode, settings in manual.items()
-    }
-    made["auto_refine_search_round"] = lambda: auto_round(table, folder, truth, search=True)
-    made["auto_refine_local_round"] = lambda: auto_round(table, folder, truth, search=False)
-    made["refine_ctf"] = lambda: ctf_round(table, folder, truth)
+    made = {mode: manual_round(table, stack, truth, settings) for mode, settings in manual.items()}
+    made["auto_refine_search_round"] = auto_round(table, stack, truth, search=True)
+    made["auto_refine_local_round"] = auto_round(table, stack, truth, search=False)
+    made["refine_ctf"] = ctf_round(table, stack, truth)
     return made
 
 
-def manual_round(table: ParticleTable, folder: Path, truth: np.ndarray, settings: ManualSettings) -> dict[str, float]:
-    """Time a round of Manual Refine; what is done once a round is timed by itself."""
+def manual_round(table: ParticleTable, stack: ParticleStack, truth: np.ndarray, settings: ManualSettings) -> Timed:
+    """Return what times a round of Manual Refine."""
     tables = [table.copy() for _ in range(settings.classes)]
     for one in tables:
         one["occupancy"] = 100.0 / settings.classes
-    with ParticleStack(table, folder) as stack:
-        rows = rows_of_tables(tables, stack.rows)
-        pairs = [(truth, truth)] * settings.classes
-        state = manual_state(pairs, stack, rows, settings)
-        work = RoundWork(state, rows, stack, settings)
-        places, spent = np.arange(len(stack)), timed_parts(work, rows)
-        found = work.align(places)
-        start = time.process_time()
-        finish_manual_round(work, places, found)
-        return {**spent, "cpu_s_once_a_round": time.process_time() - start}
+    rows = rows_of_tables(tables, stack.rows)
+    state = manual_state([(truth, truth)] * settings.classes, stack, rows, settings)
+    return timed_round(RoundWork(state, rows, stack, settings))
 
 
-def timed_parts(work: RoundWork[Any], rows: PoseRows) -> dict[str, float]:
-    """Time alignment and insertion of all particles, after references and templates were made."""
-    places, few = np.arange(len(rows)), np.arange(WARM)
-    work.insert(few, work.align(few))
-    start = time.process_time()
-    found = work.align(places)
-    aligned = time.process_time()
-    work.insert(places, found)
-    inserted = time.process_time()
-    return {
-        "alignment_cpu_ms": 1e3 * (aligned - start) / len(places),
-        "maps_cpu_ms": 1e3 * (inserted - aligned) / len(places),
-        "cpu_ms": 1e3 * (inserted - start) / len(places),
-    }
-
-
-def auto_round(table: ParticleTable, folder: Path, truth: np.ndarray, *, search: bool) -> dict[str, float]:
-    """Time a round of Auto Refine: the first one, or a later one that searches nothing."""
+def auto_round(table: ParticleTable, stack: ParticleStack, truth: np.ndarray, *, search: bool) -> Timed:
+    """Return what times a round of Auto Refine: the first one, or a later one that searches nothing."""
     settings = AutoRefineSettings(
         mask_radius_A=RADIUS_A, symmetry=SYMMETRY, search_first=search, mask=MaskSettings(automatic=False)
     )
-    with ParticleStack(table, folder) as stack:
-        state: RefinementState = first_state(truth, stack, settings)
-        if not search:
-            state = replace(state, limit_A=TIMED_LIMIT_A, before_A=TIMED_LIMIT_A, number=4)
-        rows = rows_in_classes(rows_of_table(table, stack.rows), 1)
-        if not search:
-            rows.searched_A[:] = TIMED_LIMIT_A
-        return timed_parts(RoundWork(state, rows, stack, settings), rows)
+    state: RefinementState = first_state(truth, stack, settings)
+    rows = rows_in_classes(rows_of_table(table, stack.rows), 1)
+    if not search:
+        state = replace(state, limit_A=TIMED_LIMIT_A, before_A=TIMED_LIMIT_A, number=4)
+        rows.searched_A[:] = TIMED_LIMIT_A
+    return timed_round(RoundWork(state, rows, stack, settings))
 
 
-def ctf_round(table: ParticleTable, folder: Path, truth: np.ndarray) -> dict[str, float]:
-    """Time the refinement of defocus, and the sums that beam tilt is fitted from."""
-    with ParticleStack(table, folder) as stack:
-        settings = CtfRefinementSettings(RADIUS_A, 2.0 * TIMED_PIXEL_A / 0.95)
-        work, places = CtfImages(stack, [table], [(truth, truth)], settings), np.arange(len(stack))
-        measure_aberrations(work, places[:WARM], stack.defocus(places[:WARM]))
+def timed_round(work: RoundWork[Any]) -> Timed:
+    """Return what times alignment and insertion of all particles."""
+    places, few = np.arange(len(work.stack)), np.arange(WARM)
+    work.insert(few, work.align(few))
+
+    def measure() -> dict[str, float]:
+        start = time.process_time()
+        found = work.align(places)
+        aligned = time.process_time()
+        work.insert(places, found)
+        inserted = time.process_time()
+        return {
+            "alignment_cpu_ms": 1e3 * (aligned - start) / len(places),
+            "maps_cpu_ms": 1e3 * (inserted - aligned) / len(places),
+            "cpu_ms": 1e3 * (inserted - start) / len(places),
+        }
+
+    return measure
+
+
+def ctf_round(table: ParticleTable, stack: ParticleStack, truth: np.ndarray) -> Timed:
+    """Return what times the refinement of defocus, and the sums that beam tilt is fitted from."""
+    settings = CtfRefinementSettings(RADIUS_A, 2.0 * TIMED_PIXEL_A / 0.95)
+    work, places = CtfImages(stack, [table], [(truth, truth)], settings), np.arange(len(stack))
+    given = stack.defocus(places)
+    measure_aberrations(work, places[:WARM], given[:WARM])
+
+    def measure() -> dict[str, float]:
         start = time.process_time()
         measure_defocus(work, places)
         defocus = time.process_time()
-        measure_aberrations(work, places, stack.defocus(places))
+        measure_aberrations(work, places, given)
         end = time.process_time()
         return {
             "defocus_cpu_ms": 1e3 * (defocus - start) / len(places),
             "beam_tilt_cpu_ms": 1e3 * (end - defocus) / len(places),
             "cpu_ms": 1e3 * (end - start) / len(places),
         }
+
+    return measure
 
 
 if __name__ == "__main__":

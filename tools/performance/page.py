@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from tools.measured import MEASURED, REPOSITORY
-from tools.performance import classes, engine, house, movies_to_particles
+from tools.performance import classes, engine, house, movies_to_particles, refinement
 from tools.performance.rows import Section
 
 PATH = REPOSITORY / "docs" / "performance.md"
@@ -21,7 +21,13 @@ interleaved rounds. CPU-seconds are summed over threads, so they say what a job 
 seconds depend on the machine named under each table.
 """
 
-SECTIONS = (*movies_to_particles.SECTIONS, *classes.SECTIONS, *engine.SECTIONS, *house.SECTIONS)
+SECTIONS = (
+    *movies_to_particles.SECTIONS,
+    *classes.SECTIONS,
+    *engine.SECTIONS,
+    *refinement.SECTIONS,
+    *house.SECTIONS,
+)
 
 
 def measured(name: str) -> dict[str, Any]:

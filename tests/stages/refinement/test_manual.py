@@ -157,6 +157,14 @@ def test_particles_are_not_kept_in_a_class_by_their_own_noise(tmp_path: Path) ->
     assert 0.35 < second < 0.65
 
 
+def test_how_fine_a_limit_may_be() -> None:
+    assert settings().finest_honest_A(8.0) == 8.0
+    one_reference = settings(independent_halves=False)
+    # What is aligned spreads by two over the diameter of the mask.
+    assert one_reference.finest_honest_A(8.0) == pytest.approx(1.0 / (1.0 / 8.0 - 1.0 / 50.0))
+    assert one_reference.finest_honest_A(60.0) == np.inf
+
+
 def test_a_focus_is_seen_where_the_particle_is(tmp_path: Path) -> None:
     from verglas.stages.refinement.focus import ProjectedFocus
 

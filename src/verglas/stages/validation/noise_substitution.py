@@ -13,6 +13,8 @@ from verglas.signal import fourier_shell_correlation, irfft, randomise_phases, r
 
 CORRECTED_FROM = 2
 """Shells beyond the substitution from which curves are corrected."""
+AVERAGED = 5
+"""Shells over which the noise's own correlation is averaged."""
 WORSE = 1.05
 """A resolution that is this much finer than what is left without the noise is called overfitted."""
 
@@ -36,7 +38,7 @@ class NoiseSubstitution:
     true_resolution_A
         The same of ``true``.
     noise_agrees_to_A
-        Finest resolution to which the noise agrees by 0.143 or more without a gap; None where it does not agree.
+        Finest resolution at which the noise, averaged over five shells, agrees by 0.143 or more; None where nowhere.
     """
 
     frequency_per_A: NDArray[np.float64]
@@ -149,10 +151,11 @@ def compare_with_noise(
     true = first.fsc.copy()
     beyond = slice(start + CORRECTED_FROM, None)
     true[beyond] = ((first.fsc - other) / np.maximum(1.0 - other, 1e-6))[beyond]
-    agreeing = other[beyond] >= THRESHOLD
-    count = len(agreeing) if agreeing.all() else int(np.argmin(agreeing))
+    shells, window = other[beyond], np.full(AVERAGED, 1.0 / AVERAGED)
+    averaged = np.convolve(shells, window, "valid") if len(shells) >= AVERAGED else shells[:0]
+    agreeing = np.flatnonzero(averaged >= THRESHOLD)
     return NoiseSubstitution(
         frequency, first.fsc, other, true, substituted_from_A,
         finite(resolution_at(frequency, first.fsc, THRESHOLD)), finite(resolution_at(frequency, true, THRESHOLD)),
-        float(1.0 / frequency[start + CORRECTED_FROM + count - 1]) if count else None,
+        float(1.0 / frequency[start + CORRECTED_FROM + agreeing[-1] + AVERAGED // 2]) if agreeing.size else None,
     )  # fmt: skip
