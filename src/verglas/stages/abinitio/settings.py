@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from verglas.errors import InputError
 from verglas.geometry import point_group
 
-HOLD = 0.5
+HOLD = 0.15
 """Part of a start's rounds that stay at the first resolution."""
-BATCH = 300
-"""Images of a round for each class and unit: few, for it is their noise that leads out of wrong maps."""
+BATCH = 1500
+"""Images of a round for each class; fewer by the root of the units that each shows."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
 HOTTEST, COOLED = 1.0, 0.5
-SPACING = 1.6
+SPACING = 2.0
 """Angle between directions, over resolution / diameter."""
 FINE_ROUNDS_A_IMAGE = 3
 
@@ -65,7 +65,7 @@ class AbInitioSettings:
     classes: int = 1
     starts: int = 3
     rounds: int = 100
-    start_A: float = 20.0
+    start_A: float = 40.0
     middle_A: float = 12.0
     finish_A: float = 8.0
     low_A: float = 200.0
