@@ -63,7 +63,7 @@ class AbInitio(Action):
             unit="A", gt=0, expert=True,
         )  # fmt: skip
         middle_resolution_A: float = field(
-            12.0, help="Resolution at the end of each start.", unit="A", gt=0, expert=True
+            15.0, help="Resolution at the end of each start.", unit="A", gt=0, expert=True
         )
         finish_rounds: int = field(
             6, help="Rounds with all images after the starts.", ge=2, le=100, expert=True

@@ -13,7 +13,7 @@ from verglas.geometry import point_group
 
 HOLD = 0.15
 """Part of a start's rounds that stay at the first resolution."""
-BATCH = 1000
+BATCH = 800
 """Images of a round for each class; fewer by the root of the units that each shows."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
@@ -64,7 +64,7 @@ class AbInitioSettings:
     starts: int = 2
     rounds: int = 80
     start_A: float = 40.0
-    middle_A: float = 12.0
+    middle_A: float = 15.0
     finish_A: float = 8.0
     low_A: float = 200.0
     finish_rounds: int = 6
