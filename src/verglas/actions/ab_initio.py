@@ -45,13 +45,14 @@ class AbInitio(Action):
 
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
-        starts: int = field(3, help="Independent random starts; the best is gone on with.", ge=1, le=50)
-        rounds: int = field(100, help="Rounds of each start.", ge=2, le=5000)
-        initial_resolution_A: float = field(20.0, help="Resolution of the first rounds.", unit="A", gt=0)
+        starts: int = field(2, help="Independent random starts; the best is gone on with.", ge=1, le=50)
+        rounds: int = field(80, help="Rounds of each start.", ge=2, le=5000)
+        initial_resolution_A: float = field(40.0, help="Resolution of the first rounds.", unit="A", gt=0)
         final_resolution_A: float = field(8.0, help="Resolution of the last rounds.", unit="A", gt=0)
-        always_apply_symmetry: bool = field(
-            True, help="Impose the symmetry from the first round; otherwise begin without, find its axes, then impose."
-        )
+        always_apply_symmetry: bool | None = field(
+            None, help="Impose the symmetry from the first round; otherwise begin without, find its axes, then impose. "
+            "None: only T, O and I from the first round.",
+        )  # fmt: skip
         auto_mask: bool = field(True, help="Find the particle in the map and mask its surroundings in the last rounds.")
         mask_radius_A: float | None = field(
             None, help="Radius of the particle; none: 0.55 of its largest dimension.", unit="A", gt=0
@@ -62,7 +63,7 @@ class AbInitio(Action):
             unit="A", gt=0, expert=True,
         )  # fmt: skip
         middle_resolution_A: float = field(
-            12.0, help="Resolution at the end of each start.", unit="A", gt=0, expert=True
+            15.0, help="Resolution at the end of each start.", unit="A", gt=0, expert=True
         )
         finish_rounds: int = field(
             6, help="Rounds with all images after the starts.", ge=2, le=100, expert=True
@@ -121,7 +122,7 @@ class AbInitio(Action):
 
 def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitioSettings:
     """Return the stage's settings, with what is not given from the package."""
-    from verglas.stages.abinitio import AbInitioSettings
+    from verglas.stages.abinitio import AbInitioSettings, impose_from_start
 
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.shift_sigma_A):
@@ -133,9 +134,10 @@ def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitio
     finest = 2.0 * package["pixel_size_A"] / NYQUIST_PART
     finish = max(parameters.final_resolution_A, finest)
     middle = max(parameters.middle_resolution_A, finish)
+    symmetry, impose = parameters.symmetry or package["symmetry"] or "C1", parameters.always_apply_symmetry
     return AbInitioSettings(
-        radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"],
-        symmetry=parameters.symmetry or package["symmetry"] or "C1", impose=parameters.always_apply_symmetry,
+        radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"], symmetry=symmetry,
+        impose=impose_from_start(symmetry) if impose is None else impose,
         classes=parameters.classes or package["classes"] or 1, starts=parameters.starts, rounds=parameters.rounds,
         start_A=max(parameters.initial_resolution_A, middle), middle_A=middle, finish_A=finish,
         low_A=LOW_PART * 2.0 * radius, finish_rounds=parameters.finish_rounds,

@@ -75,9 +75,27 @@ class BandSums:
         phase = 2.0 * np.pi * (displacements_A[:, :1] * band.kx_per_A + displacements_A[:, 1:] * band.ky_per_A)
         value = images.data[:, : self.points] * np.exp(1j * phase).astype(np.complex64) * transfer
         weight = np.broadcast_to(np.asarray(weights, np.float32), (count,))[:, None]
-        values = np.zeros((count, self._slices.rows.size, 3), np.float32)
-        for n, part in enumerate((value.real, value.imag, transfer * transfer)):
-            values[:, self._places, n] = weight * part
+        self.insert_slices(weight * value, weight * (transfer * transfer), rotations, threads=threads)
+
+    def insert_slices(
+        self, value: NDArray[np.complex64], weight: NDArray[np.float32], rotations: NDArray[np.float64], *,
+        threads: int = 1,
+    ) -> None:  # fmt: skip
+        """Add slices of the first components: sums of images times transfer, and of squared transfers.
+
+        Parameters
+        ----------
+        value, weight
+            Shape (n, points), of as many points as there are, but no more than :attr:`points`.
+        rotations
+            Shape (n, 3, 3).
+        threads
+            Threads; the sums do not depend on them.
+        """
+        values = np.zeros((len(value), self._slices.rows.size, 3), np.float32)
+        places = self._places[: value.shape[1]]
+        for n, part in enumerate((value.real, value.imag, weight)):
+            values[:, places, n] = part
         copies = (rotations[:, None] @ self._representatives).astype(np.float32)
         self._sums.insert(values, copies, threads)
 

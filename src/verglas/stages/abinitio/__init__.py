@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
-    "find": ("AbInitioMaps", "find_maps", "run_start", "split_images"),
+    "find": ("AbInitioMaps", "find_maps", "maps_of_images", "run_start", "split_images"),
     "finish": ("FinishedMaps", "finish_round"),
     "rounds": ("judge", "start_round"),
-    "settings": ("AbInitioSettings",),
+    "settings": ("AbInitioSettings", "impose_from_start"),
     "state": ("AbInitioState", "first_state"),
-    "working": ("chosen_places", "memory_needed", "prepared"),
+    "working": ("chosen_places", "cut", "memory_needed", "prepared"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -14,7 +14,7 @@ from verglas.stages.abinitio.finish import FinishedMaps, finish_round
 from verglas.stages.abinitio.rounds import judge, start_round
 from verglas.stages.abinitio.settings import LEAST_LEARNED, AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState, first_state
-from verglas.stages.abinitio.working import prepared
+from verglas.stages.abinitio.working import cut, prepared
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,19 @@ def find_maps(
     593, for sums that fade.
     """
     chosen = np.arange(len(stack)) if places is None else places
-    coarse = prepared(stack, chosen, settings, settings.middle_A, threads=threads)
+    images = prepared(stack, chosen, settings, settings.finish_A, threads=threads)
+    return maps_of_images(images, settings, threads=threads, progress=progress)
+
+
+def maps_of_images(
+    images: ParticleImages,
+    settings: AbInitioSettings,
+    *,
+    threads: int = 1,
+    progress: Callable[[str, AbInitioState], None] | None = None,
+) -> AbInitioMaps:
+    """Find maps of images that were prepared to the finish's resolution; see :func:`find_maps`."""
+    coarse = cut(images, settings.middle_A)
     states, gains = [], []
     for start in range(settings.starts):
         state, gain = run_start(coarse, settings, start, threads=threads)
@@ -111,9 +123,8 @@ def find_maps(
             progress(f"start {start + 1}", state)
     best = int(np.argmax(gains))
     state = states[best]
-    fine = prepared(stack, chosen, settings, settings.finish_A, threads=threads)
     for _ in range(settings.finish_rounds):
-        maps = finish_round(state, fine, settings, threads=threads)
+        maps = finish_round(state, images, settings, threads=threads)
         if progress is not None:
             progress(f"finish {state.finished}", state)
     return AbInitioMaps(maps, state, np.array(gains), best)

@@ -20,18 +20,24 @@ from verglas.engine import (
 )
 from verglas.engine.band_sums import BandSums
 from verglas.engine.displacement_draw import draw_displacements
+from verglas.engine.pose_sums import PoseGrid
+from verglas.geometry import rotvec_to_matrix
 from verglas.signal import resize
 from verglas.stages.abinitio.constraints import centred, densest
 from verglas.stages.abinitio.settings import AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState
 
-FADE = 0.8
+FADE = 0.6
 """Sums of earlier rounds count by this factor."""
-ADDED = 0.1
-"""Sums are divided by their weight plus this part of their shell's mean."""
+ADDED = 0.01
+"""Sums are divided by their weight plus this part of their shell's mean: more would make maps fainter every round."""
+MOMENTUM = 0.5
+"""Maps go on by this part of their last change."""
+MOVED_FROM = 6.0
+"""Displacements are drawn from a resolution of so many of their deviations on; a coarser one does not tell them."""
 STEPS_A = 4.0
 """Resolution over the step of displacements."""
-FIRST_BATCHES = 4
+FIRST_BATCHES = 2
 REFERENCE_PART = 0.97
 REFERENCE_EDGE_A = 10.0
 AXES_AT = 0.75
@@ -96,58 +102,61 @@ def start_round(
     number = state.number
     limit_A = settings.start_limit_A(number)
     symmetry = symmetry_now(state, settings)
-    if number == 0:
-        several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
-        places = np.unique(np.concatenate(several))
-    else:
-        places = settings.taken(len(learned), start, number)
-    rows = learned[places]
-    some = images.select(rows)
-    if number > 0:
-        _draw(state, images, some, rows, limit_A, settings, start, symmetry, threads)
-    sums = [BandSums(images.band, limit_A, symmetry) for _ in range(settings.classes)]
-    if state.sums_volume.shape[1] == sums[0].arrays()["volume"].size:
+    sums = [BandSums(images.band, settings.middle_A, symmetry) for _ in range(settings.classes)]
+    if state.sums_volume.shape[1]:
         for k, one in enumerate(sums):
             one.put({"volume": state.sums_volume[k], "core": state.sums_core[k]})
             one.fade(FADE)
-    for k, one in enumerate(sums):
-        mine = np.flatnonzero(state.reference[rows] == k)
-        if mine.size:
-            at = rows[mine]
-            one.insert(some.select(mine), state.rotations[at], state.displacements_A[at], threads=threads)
+    if number == 0:
+        several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
+        rows = learned[np.unique(np.concatenate(several))]
+        some = images.select(rows)
+        for k, one in enumerate(sums):
+            mine = np.flatnonzero(state.reference[rows] == k)
+            if mine.size:
+                at = rows[mine]
+                one.insert(some.select(mine), state.rotations[at], state.displacements_A[at], threads=threads)
+    else:
+        rows = learned[settings.taken(len(learned), start, number)]
+        _expect(state, sums, images.select(rows), rows, limit_A, settings, start, symmetry, threads)
     state.sums_volume = np.stack([one.arrays()["volume"] for one in sums])
     state.sums_core = np.stack([one.arrays()["core"] for one in sums])
     pixel_A = sums[0].pixel_size_A
-    made = [
+    made = np.stack([
         densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
-    ]  # fmt: skip
-    put_centred(state, made, pixel_A, symmetry, threads)
+    ])  # fmt: skip
+    known = state.steady.shape == made.shape
+    state.volumes = made + np.float32(MOMENTUM) * (made - state.steady) if known else made
+    state.steady = made
     state.number += 1
     if not state.axes_found and state.number >= AXES_AT * settings.rounds:
         find_axes(state, images, settings, threads)
 
 
-def _draw(
-    state: AbInitioState, images: ParticleImages, some: ParticleImages, rows: NDArray[np.int64], limit_A: float,
+def _expect(
+    state: AbInitioState, sums: Sequence[BandSums], some: ParticleImages, rows: NDArray[np.int64], limit_A: float,
     settings: AbInitioSettings, start: int, symmetry: str, threads: int,
 ) -> None:  # fmt: skip
-    """Give the images of a round new poses."""
-    references = references_of(state, images, limit_A, settings, threads)
-    search = search_of(limit_A, settings, symmetry, shifts=False)
-    library = Templates(references, images.band, search, threads=threads)
+    """Add the images of a round to the sums at all poses by their probabilities, and draw a pose of each."""
+    references = references_of(state, some, limit_A, settings, threads)
     random = np.random.Generator(np.random.Philox([settings.seed, 4 + 1000 * start, state.number]))
     uniform = random.uniform(size=(len(rows), 3))
-    temperature = settings.temperature(state.number)
-    drawn = draw_poses(
-        library, some, search, uniform[:, :2], temperature=temperature, centre_A=state.displacements_A[rows],
-        threads=threads,
+    spacing = settings.spacing(limit_A)
+    # Turned anew every round, by no more than its step: slices in the same directions would leave gaps between them.
+    turn = rotvec_to_matrix(spacing * random.uniform(-0.5, 0.5, 3))
+    grid = PoseGrid(some.band, limit_A, settings.radius_A, spacing, symmetry, turn)
+    found = grid.sums(
+        references, some, uniform[:, :2], centre_A=state.displacements_A[rows], threads=threads
     )  # fmt: skip
-    state.gain = np.append(state.gain, float(drawn.gain.mean()))
-    state.rotations[rows], state.reference[rows] = drawn.rotations, drawn.reference
-    state.displacements_A[rows] = draw_displacements(
-        references, some, drawn.rotations, drawn.reference, uniform[:, 2], limit_A=limit_A, step_A=limit_A / STEPS_A,
-        sigma_A=settings.shift_sigma_A, temperature=temperature, threads=threads,
-    )  # fmt: skip
+    for k, one in enumerate(sums):
+        one.insert_slices(found.value[k], found.weight[k], grid.rotations, threads=threads)
+    state.gain = np.append(state.gain, float(found.gain.mean()))
+    state.rotations[rows], state.reference[rows] = found.rotations, found.reference
+    if limit_A <= MOVED_FROM * settings.shift_sigma_A:
+        state.displacements_A[rows] = draw_displacements(
+            references, some, found.rotations, found.reference, uniform[:, 2], limit_A=limit_A,
+            step_A=limit_A / STEPS_A, sigma_A=settings.shift_sigma_A, threads=threads,
+        )  # fmt: skip
 
 
 def put_refined(
@@ -195,6 +204,7 @@ def find_axes(state: AbInitioState, images: ParticleImages, settings: AbInitioSe
         state.rotations[mine] = state.rotations[mine] @ found.rotation.T
         state.displacements_A[mine] -= (state.rotations[mine] @ found.shift_A)[:, :2]
     state.volumes = np.stack(turned).astype(np.float32)
+    state.steady = state.volumes
     state.sums_volume, state.sums_core = state.sums_volume[:, :0], state.sums_core[:, :0]
     state.axes_found = True
 

@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 from verglas.errors import InputError
 from verglas.geometry import point_group
 
-HOLD = 0.5
+HOLD = 0.15
 """Part of a start's rounds that stay at the first resolution."""
-BATCH = 300
-"""Images of a round for each class and unit: few, for it is their noise that leads out of wrong maps."""
+BATCH = 800
+"""Images of a round for each class; fewer by the root of the units that each shows."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
-HOTTEST, COOLED = 1.0, 0.5
-SPACING = 1.6
+SPACING = 2.0
 """Angle between directions, over resolution / diameter."""
-FINE_ROUNDS_A_IMAGE = 3
 
 
 @dataclass(frozen=True)
@@ -63,10 +61,10 @@ class AbInitioSettings:
     symmetry: str = "C1"
     impose: bool = True
     classes: int = 1
-    starts: int = 3
-    rounds: int = 100
-    start_A: float = 20.0
-    middle_A: float = 12.0
+    starts: int = 2
+    rounds: int = 80
+    start_A: float = 40.0
+    middle_A: float = 15.0
     finish_A: float = 8.0
     low_A: float = 200.0
     finish_rounds: int = 6
@@ -111,11 +109,6 @@ class AbInitioSettings:
         part = max(0.0, (done - HOLD) / (1.0 - HOLD))
         return 1.0 / ((1.0 - part) / self.start_A + part / self.middle_A)
 
-    def temperature(self, number: int) -> float:
-        """Return what log-likelihoods are divided by in round ``number`` of a start."""
-        done = number / max(1, self.rounds - 1)
-        return 1.0 + (HOTTEST - 1.0) * max(0.0, 1.0 - done / COOLED)
-
     def finish_limit_A(self, number: int) -> float:
         """Return the resolution of round ``number`` of the finish, from 0."""
         part = min(1.0, (number + 1) / max(1, self.finish_rounds - 1))
@@ -141,3 +134,12 @@ class AbInitioSettings:
             found.append(some)
             first, batch = first + len(some), batch - len(some)
         return np.concatenate(found)
+
+
+def impose_from_start(symmetry: str) -> bool:
+    """Tell whether a symmetry is best imposed from the first round: where it leaves few maps, or none but one, open.
+
+    With one axis, or a few, starts with the symmetry imposed stay in wrong maps; those without find the map, whose axes
+    are looked for then.
+    """
+    return str(point_group(symmetry).name[0]) in "TOI" or point_group(symmetry).order == 1

@@ -22,6 +22,8 @@ class AbInitioState:
         Maps, protein positive, float32, shape (classes, box, box, box); a box of 0 before the first round.
     sums_volume, sums_core
         Volumes and cores of the sums of each class, faded round by round; empty where the next round begins anew.
+    steady
+        Maps before their last change was gone on with, likewise.
     rotations, displacements_A, reference
         Last pose and class of each image: shapes (n, 3, 3), (n, 2) and (n,).
     gain
@@ -35,6 +37,7 @@ class AbInitioState:
     """
 
     volumes: NDArray[np.float32]
+    steady: NDArray[np.float32]
     rotations: NDArray[np.float64]
     displacements_A: NDArray[np.float64]
     reference: NDArray[np.int64]
@@ -61,6 +64,7 @@ def first_state(images: int, settings: AbInitioSettings, start: int) -> AbInitio
     random = np.random.Generator(np.random.Philox([settings.seed, 3, start]))
     return AbInitioState(
         volumes=np.zeros((settings.classes, 0, 0, 0), np.float32),
+        steady=np.zeros((settings.classes, 0, 0, 0), np.float32),
         rotations=random_rotations(images, settings.seed, stream=100 + start),
         displacements_A=np.zeros((images, 2)),
         reference=random.integers(0, settings.classes, images),

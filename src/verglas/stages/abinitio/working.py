@@ -88,3 +88,13 @@ def prepared(
         defocus=np.concatenate([one.defocus for one in parts]),
     )
     return whole.select(back)
+
+
+def cut(images: ParticleImages, limit_A: float) -> ParticleImages:
+    """Return images to a coarser resolution."""
+    part = images.band.up_to(limit_A)
+    points = len(part)
+    return replace(
+        images, band=part, data=np.ascontiguousarray(images.data[:, :points]),
+        transfer=np.ascontiguousarray(images.transfer[:, :points]), whitening=images.whitening[:, :points],
+    )  # fmt: skip
