@@ -54,14 +54,14 @@ def run(project: Project, options: dict[str, Any], killed_at: tuple[str, ...] = 
     )  # fmt: skip
     job, process = ready.start()
     for name in killed_at:
-        end = time.monotonic() + 50
+        end = time.monotonic() + 240
         while not (job.scratch / name).exists():
             assert time.monotonic() < end, job.log_path.read_text()
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         process = start_detached(job)
-    assert process.wait(timeout=100) == 0, job.log_path.read_text()
+    assert process.wait(timeout=300) == 0, job.log_path.read_text()
     return job
 
 
@@ -111,7 +111,7 @@ def test_classes_from_random_occupancies_and_no_reference(tmp_path: Path) -> Non
             PackageFromPackage, {"classes": 2, "occupancies": "randomise"}, inputs, project_folder=project.folder,
             project=ProjectReference(name="p", id="1"), workers=1, threads=1,
         )  # fmt: skip
-        assert ready.start()[1].wait(timeout=60) == 0
+        assert ready.start()[1].wait(timeout=300) == 0
         project.take_in()
         x, y, z = (one + BOX // 2 * PIXEL_A for one in centre)
         held = {f"refine_{name}": False for name in ("psi", "theta", "phi", "x", "y")}

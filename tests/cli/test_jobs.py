@@ -90,13 +90,13 @@ def test_detach_cancel_resume(project: Path) -> None:
         assert process.poll() is None, job.log_path.read_text()
         time.sleep(0.05)
     ask(project, "pause", "1")
-    assert process.wait(timeout=30) == 5
+    assert process.wait(timeout=300) == 5
     before = set(job.results())
     process = start_detached(job)
     while len(job.results()) == len(before):
         time.sleep(0.05)
     ask(project, "cancel", "1")
-    assert process.wait(timeout=30) == 4
+    assert process.wait(timeout=300) == 4
     assert ask(project, "show", "1")["state"] == "cancelled"
     refused = CliRunner().invoke(jobs, ["cancel", "1", "--project", str(project)])
     assert "already" in str(refused.exception)

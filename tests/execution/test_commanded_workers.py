@@ -87,7 +87,7 @@ def test_submitted_jobs_that_end_without_joining_are_noticed_by_asking(
     )
     pool = CommandedWorkers(RunProfile(name="queue", commands=(command,)), 2)
     pool.open(joining(tmp_path / "workers"))
-    end = time.monotonic() + 30
+    end = time.monotonic() + 240
     while not pool.trouble:
         pool.look_after(set())
         time.sleep(0.05)

@@ -30,7 +30,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -43,7 +43,7 @@ def content(job: JobFolder) -> dict[str, bytes]:
 
 def wait_for(process: subprocess.Popen[bytes], job: JobFolder) -> int:
     try:
-        return process.wait(timeout=60)
+        return process.wait(timeout=300)
     except subprocess.TimeoutExpired:
         process.kill()
         raise AssertionError(job.log_path.read_text()[-3000:]) from None

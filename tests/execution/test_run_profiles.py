@@ -141,7 +141,7 @@ def test_commands_in_a_shell_run_a_job_within_the_stated_ports(tmp_path: Path, m
     profile = RunProfile(name="env", commands=(command,), addresses=(HERE,), ports=(23400, 23460))
     job = make_job(tmp_path / "it's a \"folder\"", [{"id": i, "seconds": 0.3} for i in range(6)], workers=2, threads=3,
                    profile=profile)  # fmt: skip
-    assert start_detached(job).wait(timeout=60) == 0, job.log_path.read_text()
+    assert start_detached(job).wait(timeout=300) == 0, job.log_path.read_text()
     values = [event.values for event in job.results().values()]
     assert len({one["process"] for one in values}) == 2 and {one["threads"] for one in values} == {"3"}
 
@@ -149,7 +149,7 @@ def test_commands_in_a_shell_run_a_job_within_the_stated_ports(tmp_path: Path, m
 def test_a_manager_command_that_fails_fails_the_job(tmp_path: Path) -> None:
     profile = RunProfile(name="moon", manager_command="echo no way to the moon; false $command")
     job = make_job(tmp_path, 2, profile=profile)
-    assert start_detached(job).wait(timeout=60) == 1
+    assert start_detached(job).wait(timeout=300) == 1
     assert job.state().name == "failed" and "no way to the moon" in job.state().message
 
 
@@ -158,4 +158,4 @@ def test_a_job_that_waits_for_its_turn_can_be_cancelled(tmp_path: Path) -> None:
     job = make_job(tmp_path, 2, profile=profile)
     process = start_detached(job)
     job.ask("cancel")
-    assert process.wait(timeout=60) == 4 and job.state().name == "cancelled"
+    assert process.wait(timeout=300) == 4 and job.state().name == "cancelled"

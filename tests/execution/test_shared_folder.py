@@ -62,7 +62,7 @@ def test_a_folder_that_is_gone_for_all_for_a_while_ends_in_a_job_that_goes_on(tm
     project.rename(away)
     time.sleep(6)
     away.rename(project)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     if job.state().name != "done":
         assert job.state().name in {"failed", "interrupted"}, job.state()
         process = start_detached(job)

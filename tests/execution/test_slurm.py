@@ -22,9 +22,9 @@ pytestmark = pytest.mark.usefixtures("on_slurm")
 @pytest.mark.parametrize("way", list(VALUES))
 def test_each_way_gives_what_a_local_run_gives(way: str, tmp_path: Path) -> None:
     alone = make_job(tmp_path / "local", ITEMS, chunks=3)
-    assert start_detached(alone).wait(timeout=60) == 0
+    assert start_detached(alone).wait(timeout=300) == 0
     job = make_job(tmp_path / 'it\'s a "project"', ITEMS, workers=2, chunks=3, profile=profile(way))
-    assert start_detached(job).wait(timeout=100) == 0, job.log_path.read_text()
+    assert start_detached(job).wait(timeout=300) == 0, job.log_path.read_text()
     assert contents(job) == contents(alone)
     assert not (job.path / "workers").exists(), "keys are removed"
     until(lambda: not queue())
@@ -63,7 +63,7 @@ def test_a_cancelled_worker_is_replaced(tmp_path: Path) -> None:
     process = start_detached(job)
     until((job.scratch / "tried-1").exists)
     subprocess.run(["scancel", queue()[0]], check=True)
-    assert process.wait(timeout=100) == 0, job.log_path.read_text()
+    assert process.wait(timeout=300) == 0, job.log_path.read_text()
     assert len(contents(job)) == 10
 
 
@@ -75,7 +75,7 @@ def test_a_drained_node_and_the_loss_of_all_workers_are_survived(tmp_path: Path)
     try:
         subprocess.run(["scontrol", "update", "NodeName=n1", "State=DRAIN", "Reason=test"], check=True)
         subprocess.run(["scancel", "--me"], check=True)
-        assert process.wait(timeout=100) == 0, job.log_path.read_text()
+        assert process.wait(timeout=300) == 0, job.log_path.read_text()
     finally:
         subprocess.run(["scontrol", "update", "NodeName=n1", "State=RESUME"], check=True)
     assert len(contents(job)) == 8
@@ -83,15 +83,15 @@ def test_a_drained_node_and_the_loss_of_all_workers_are_survived(tmp_path: Path)
 
 def test_workers_that_wait_in_the_queue_are_taken_out_when_the_job_ends(tmp_path: Path) -> None:
     job = make_job(tmp_path, ITEMS, workers=40, profile=profile("slurm-workers", copies=40))
-    assert start_detached(job).wait(timeout=100) == 0, job.log_path.read_text()
+    assert start_detached(job).wait(timeout=300) == 0, job.log_path.read_text()
     until(lambda: not queue(), 30)
 
 
 def test_the_same_job_started_twice_runs_once(tmp_path: Path) -> None:
     job = make_job(tmp_path, ITEMS, workers=2, profile=profile("slurm-manager"))
     first, second = start_detached(job), start_detached(JobFolder(job.path))
-    first.wait(timeout=100)
-    second.wait(timeout=100)
+    first.wait(timeout=300)
+    second.wait(timeout=300)
     assert job.state().name == "done" and len(contents(job)) == len(ITEMS)
     assert len(job.controllers()) == 1
 
@@ -102,8 +102,8 @@ def test_scancel_of_the_manager_leaves_a_job_that_can_be_resumed(tmp_path: Path)
     process = start_detached(job)
     until((job.scratch / "tried-1").exists)
     subprocess.run(["scancel", "--me"], check=True)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     until(lambda: not job.state().is_active, 90)
     assert job.state().name in {"paused", "interrupted"}, job.state()
-    assert start_detached(job).wait(timeout=100) == 0, job.log_path.read_text()
+    assert start_detached(job).wait(timeout=300) == 0, job.log_path.read_text()
     assert len(contents(job)) == 12

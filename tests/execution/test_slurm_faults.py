@@ -57,7 +57,7 @@ def test_an_allocation_that_meets_its_walltime_leaves_a_job_that_goes_on(tmp_pat
     process = start_detached(job)
     until((job.scratch / "tried-1").exists)
     end_walltime(queue()[0])
-    process.wait(timeout=100)
+    process.wait(timeout=300)
     until(lambda: not job.state().is_active, 90)
     assert job.state().name in {"paused", "interrupted"}, job.state()
     assert len(job.results()) < 80
@@ -166,7 +166,7 @@ def test_a_full_disk_stops_the_job_and_resume_completes_it(small_disk: Path, tmp
         while True:
             os.write(handle, b"x" * 4096)
     os.close(handle)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     until(lambda: not job.state().is_active, 30)
     assert job.state().name in {"failed", "interrupted"} and not job.failures()
     until(lambda: not queue(), 30)

@@ -12,7 +12,7 @@ from verglas.execution.controller import run_job, start_detached
 from verglas.execution.job_folder import JobFolder
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 240.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
@@ -30,7 +30,7 @@ def undisturbed(folder: Path, count: int, chunks: int = 0) -> dict[str, bytes]:
     return contents(job)
 
 
-def finish(job: JobFolder, process: subprocess.Popen[bytes] | None = None, seconds: float = 100.0) -> None:
+def finish(job: JobFolder, process: subprocess.Popen[bytes] | None = None, seconds: float = 240.0) -> None:
     """Start a job, unless that was done, and see it done with nothing set aside."""
     process = process or start_detached(job)
     assert process.wait(timeout=seconds) == 0, job.log_path.read_text()[-4000:]

@@ -46,7 +46,7 @@ def test_two_processes_lose_no_write(project: Project, rebuilt_equals_live: Call
     project.close()
     workers = [hammer(project.folder, name, 12) for name in "ab"]
     for worker in workers:
-        _, complaints = worker.communicate(timeout=60)
+        _, complaints = worker.communicate(timeout=300)
         assert worker.returncode == 0, complaints
     found = texts(project.folder)
     assert sorted(found) == sorted(f"{name} {number}" for name in "ab" for number in range(12))
@@ -122,7 +122,7 @@ def on_another_host(folder: Path, name: str) -> subprocess.Popen[str]:
 def test_two_hosts_share_a_project(project: Project) -> None:
     add_movies(project, 1)
     other = on_another_host(project.folder, "far")
-    _, complaints = other.communicate(timeout=90)
+    _, complaints = other.communicate(timeout=300)
     assert other.returncode == 0, complaints
     assert [note["text"] for note in project.notes()] == ["far 0", "far 1", "far 2"]
     assert project.is_owner and {row["host"] for row in project.history()} == {project.history()[0]["host"]}

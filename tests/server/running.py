@@ -47,7 +47,7 @@ def running(folder: Path, *, browse: tuple[Path, ...] = (Path("/"),)) -> Iterato
     server = make_server(workspace, access)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 240
     while not server.started:
         assert time.monotonic() < end and thread.is_alive(), "the server did not start"
         time.sleep(0.01)

@@ -69,7 +69,7 @@ def picked(server: Running, tmp_path_factory: pytest.TempPathFactory) -> Page:
     return Page(server.client(), folder / "p")
 
 
-def until(what: Any, seconds: float = 40.0) -> Any:
+def until(what: Any, seconds: float = 240.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end, "it did not come to pass"

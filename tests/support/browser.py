@@ -37,7 +37,7 @@ def chromium() -> Iterator[Any]:
 def tab(context: Any, address: str) -> Iterator[Any]:
     """Open an address in a new tab; errors of the page fail the test at the end."""
     page = context.new_page()
-    page.set_default_timeout(40_000)
+    page.set_default_timeout(120_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda said: errors.append(f"{said.text} {said.location}") if said.type == "error" else None)

@@ -28,7 +28,7 @@ def run_job(
     for name in killed_at:
         folder, _, rest = name.partition("/")
         place = {"results": job.results_folder, "scratch": job.scratch}[folder]
-        end = time.monotonic() + 50
+        end = time.monotonic() + 240
         while not list(place.glob(rest)):
             assert time.monotonic() < end, job.log_path.read_text()
             time.sleep(0.005)
@@ -36,5 +36,5 @@ def run_job(
         process.wait()
         assert job.state().name == "interrupted"
         process = start_detached(job)
-    assert process.wait(timeout=100) == 0, job.log_path.read_text()
+    assert process.wait(timeout=300) == 0, job.log_path.read_text()
     return job

@@ -63,7 +63,7 @@ def slurm(base: Path) -> Iterator[Path]:
         run("slurmctld", "-f", str(conf), "-c")
         for node in NODES:
             run("slurmd", "-f", str(conf), "-N", node, "-c")
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while True:
             command = ["sinfo", "-h", "-t", "idle", "-o", "%D"]
             said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout.strip()
