@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
+import verglas.cli.demo_hard
 from verglas.cli.demo_hard import HardSet, hard_demo
 from verglas.cli.demo_hard_sections import class_order
+from verglas.errors import JobError
 
 
 def test_classes_are_named_after_the_conformation_that_they_hold() -> None:
@@ -32,3 +36,21 @@ def test_a_small_hard_set_goes_from_stack_to_report(tmp_path: Path) -> None:
     page = (tmp_path / "report.html").read_text()
     assert "low-passed to 30 A" in page and "at true poses, by the true maps" in page
     assert page.count("<img") == 2
+
+
+def test_classes_that_do_not_come_apart_are_refined_as_one_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refine = verglas.cli.demo_hard.refine
+
+    def collapsing(project: Any, package: Any, reference: int, classes: int, asked: HardSet, threads: int) -> None:
+        if classes > 1:
+            raise JobError("class 2 is empty.")
+        refine(project, package, reference, classes, asked, threads)
+
+    monkeypatch.setattr(verglas.cli.demo_hard, "refine", collapsing)
+    asked = HardSet(particles=60, pixel_size_A=5.8, dose_e_A2=1000.0, turned_deg=90.0, rounds=2)
+    figures = hard_demo(tmp_path, asked, "low-passed", 1, lambda text: None)
+    assert not figures["classes_came_apart"] and figures["why_not"] == "class 2 is empty."
+    assert figures["class_accuracy"] == figures["largest_class"] < 0.8
+    assert "did not come apart" in (tmp_path / "report.html").read_text()

@@ -114,9 +114,12 @@ def at_true_classes(made: StackResult, truths: list[Truth], table: ParticleTable
 
 
 def what_was_found(
-    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], threads: int
+    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], why: str, threads: int
 ) -> tuple[list[Section], dict[str, Any]]:
-    """Compare all with the truth; return the report's chapters and its figures."""
+    """Compare all with the truth; return the report's chapters and its figures.
+
+    Where two classes did not come apart, ``why`` says why, and all particles are in the one class that was refined.
+    """
     import numpy as np
 
     from verglas.cli.demo_report import Section
@@ -127,7 +130,8 @@ def what_was_found(
     refinement = project.assets("refinement")[-1]
     tables = tables_of(project, refinement)
     occupancy = np.stack([np.asarray(table["occupancy"], np.float64) for table in tables])
-    order, right = class_order(occupancy, label)
+    larger = float(np.bincount(label).max() / len(label))
+    order, right = ((0,) * len(truths), larger) if why else class_order(occupancy, label)
     volumes, pictures = zip(*(volume_at(project, refinement["details"][k]["volume_path"]) for k in order), strict=True)
     # Both classes lie as their common start did: one alignment, of the class with most particles, serves all.
     most = int(np.argmax([occupancy[k].sum() for k in order]))
@@ -152,8 +156,9 @@ def what_was_found(
     (result,) = project.results("refinement", refinement["id"])
     figures = {
         "class_accuracy": round(right, 4), "class_accuracy_at_true_poses": round(by_truth, 4),
-        "largest_class": round(float(np.bincount(label).max() / len(label)), 4),
-        "class_agreement": result["values"]["class_agreement"], "refinement_rounds": int(refinement["round"]),
+        "largest_class": round(larger, 4), "classes_came_apart": not why, "why_not": why or None,
+        "class_agreement": None if why else result["values"]["class_agreement"],
+        "refinement_rounds": int(refinement["round"]),
         "angular_error_deg": round(float(np.median(away)), 3),
         "beyond_10_deg": round(float(np.mean(away > WRONG_DEG)), 4), "other_hand": bool(alignment.mirrored),
         "resolution_A": [rounded(value) for value in reached_A],
@@ -164,11 +169,12 @@ def what_was_found(
         "Two classes",
         "All particles were refined from the start, put into two classes at random after the first round, in two "
         "independent halves. At true poses, the true maps tell which particle is which: no refinement can be expected "
-        "to do more. Maps at true poses hold the particles that are truly of their class.",
+        "to do more. Maps at true poses hold the particles that are truly of their class."
+        + (f" Here two classes did not come apart, and all particles were refined as one. {why}" if why else ""),
         [
             ("particles in their class", f"{100 * right:.1f} %"),
             ("the same at true poses, by the true maps", f"{100 * by_truth:.1f} %"),
-            ("the same if all were in the larger class", f"{100 * figures['largest_class']:.1f} %"),
+            ("the same if all were in the larger class", f"{100 * larger:.1f} %"),
             ("agreement of the two half sets about classes", f"{figures['class_agreement']}"),
             ("median error of the poses", f"{figures['angular_error_deg']} deg"),
             ("poses off by more than 10 degrees", f"{figures['beyond_10_deg']}"),
@@ -177,7 +183,9 @@ def what_was_found(
                 for name, a, b in zip(names, reached_A, best_A, strict=True)
             ),
         ],
-        [(picture, f"The class of {name} particles.") for name, picture in zip(names, pictures, strict=True)],
+        [(pictures[0], "The map of all particles.")]
+        if why
+        else [(picture, f"The class of {name} particles.") for name, picture in zip(names, pictures, strict=True)],
     )
     return [section], figures
 
