@@ -10,10 +10,9 @@ _MODULES = {
     "class_matching": ("match_classes",),
     "align": ("AlignmentPlan", "AlignmentSwitches", "BatchPoses", "align_batch", "occupancies"),
     "focus": ("Focus", "focused_maps"),
+    "insertion": ("blank_edges", "insertion_weights"),
     "manual": (
-        "blank_edges",
         "finish_manual_round",
-        "insertion_weights",
         "manual_state",
         "particles_moved",
         "reference_of_halves",
