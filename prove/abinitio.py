@@ -28,6 +28,8 @@ from verglas.stages.simulation.atoms import read_structure
 BOX, PIXEL_A = 128, 1.5
 RIGHT_A = 12.0
 SECOND_RESIDUES = 300
+STARTS = 1
+"""One, so that the part of right maps is that of starts."""
 SYMMETRY = {"apoferritin": "O", "beta-galactosidase": "D2", "asymmetric": "C1"}
 MASS_KDA = {"apoferritin": 480.0, "beta-galactosidase": 465.0, "asymmetric": 150.0}
 
@@ -68,7 +70,7 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -
     true_small, mask_small = (np.asarray(resize(one, (small,) * 3), np.float32) for one in (truth * mask, mask))
     settings = AbInitioSettings(
         radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name],
-        impose=impose_from_start(SYMMETRY[name]),
+        impose=impose_from_start(SYMMETRY[name]), starts=STARTS,
     )  # fmt: skip
     began = time.process_time()
     with ParticleStack(made.truth, folder / name) as stack:

@@ -28,7 +28,7 @@ LEG = 20
 """Rounds of a start between two looks at what was asked for, and two checkpoints."""
 IMAGES_A_CLASS = 10_000
 INTERPRETER_BYTES = 300 * 2**20
-SECONDS_AN_IMAGE = 6e-4
+SECONDS_AN_IMAGE = 4e-4
 NYQUIST_PART = 0.95
 TAKE_CURRENT, TAKE_LAST = "take-current", "take-last-start"
 
@@ -46,7 +46,7 @@ class AbInitio(Action):
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
         starts: int = field(2, help="Independent random starts; the best is gone on with.", ge=1, le=50)
-        rounds: int = field(80, help="Rounds of each start.", ge=2, le=5000)
+        rounds: int = field(60, help="Rounds of each start.", ge=2, le=5000)
         initial_resolution_A: float = field(40.0, help="Resolution of the first rounds.", unit="A", gt=0)
         final_resolution_A: float = field(8.0, help="Resolution of the last rounds.", unit="A", gt=0)
         always_apply_symmetry: bool | None = field(
@@ -88,7 +88,8 @@ class AbInitio(Action):
         images = min(package["count"], most_images(parameters, settings))
         width = package["box_px"] * package["pixel_size_A"]
         held = memory_needed(images, width, settings.finish_A)
-        visits = settings.starts * settings.rounds * settings.batch(images) + 3 * settings.finish_rounds * images
+        visits = settings.starts * sum(settings.batch(images, one) for one in range(settings.rounds))
+        visits += 3 * settings.finish_rounds * images
         box = math.ceil(2.2 * width / settings.finish_A) + 8
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + 2 * held + 3 * settings.classes * map_memory(box)

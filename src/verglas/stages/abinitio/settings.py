@@ -13,8 +13,11 @@ from verglas.geometry import point_group
 
 HOLD = 0.15
 """Part of a start's rounds that stay at the first resolution."""
-BATCH = 800
-"""Images of a round for each class; fewer by the root of the units that each shows."""
+BATCH, BATCH_A = 1000, 15.0
+"""Images of a round for each class at this resolution, fewer by the root of the units that each shows. At coarser ones
+more by the square of the resolution: each costs less there and tells less, and what is not found there stays away."""
+MEMORY = 2.5
+"""Sums hold about so many times the images of a fine round, those of earlier rounds faded; coarse rounds need none."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
@@ -62,7 +65,7 @@ class AbInitioSettings:
     impose: bool = True
     classes: int = 1
     starts: int = 2
-    rounds: int = 80
+    rounds: int = 60
     start_A: float = 40.0
     middle_A: float = 15.0
     finish_A: float = 8.0
@@ -98,10 +101,18 @@ class AbInitioSettings:
             return 0
         return min(MOST_JUDGED, round(JUDGED_PART * images))
 
-    def batch(self, images: int) -> int:
-        """Return the images of a start's round."""
-        wanted = max(LEAST_BATCH, round(BATCH * self.classes / math.sqrt(self.units)))
-        return int(min(wanted, images))
+    def batch(self, images: int, number: int) -> int:
+        """Return the images of round ``number`` of a start."""
+        coarse = max(1.0, (self.start_limit_A(number) / BATCH_A) ** 2)
+        return int(min(max(LEAST_BATCH, round(coarse * self._fine_batch)), images))
+
+    def fade(self, images: int, number: int) -> float:
+        """Return the factor by which sums of earlier rounds count in round ``number`` of a start."""
+        return max(0.0, 1.0 - self.batch(images, number) / (MEMORY * self._fine_batch))
+
+    @property
+    def _fine_batch(self) -> float:
+        return BATCH * self.classes / math.sqrt(self.units)
 
     def start_limit_A(self, number: int) -> float:
         """Return the resolution of round ``number`` of a start, from 0."""
@@ -125,8 +136,8 @@ class AbInitioSettings:
 
     def taken(self, images: int, start: int, number: int) -> NDArray[np.int64]:
         """Return which images round ``number`` of a start uses: all in turn, in an order drawn anew each time."""
-        batch = self.batch(images)
-        first = number * batch
+        batch = self.batch(images, number)
+        first = sum(self.batch(images, before) for before in range(number))
         found = []
         while batch > 0:
             epoch, place = divmod(first, images)
