@@ -64,7 +64,7 @@ class AbInitioSettings:
     symmetry: str = "C1"
     impose: bool = True
     classes: int = 1
-    starts: int = 2
+    starts: int = 3
     rounds: int = 60
     start_A: float = 40.0
     middle_A: float = 15.0
@@ -147,10 +147,24 @@ class AbInitioSettings:
         return np.concatenate(found)
 
 
+def is_cubic(symmetry: str) -> bool:
+    """Tell whether a group is T, O or I, alone or with mirror images: one whose axes leave few maps open."""
+    return str(point_group(symmetry).name[0]) in "TOI"
+
+
 def impose_from_start(symmetry: str) -> bool:
-    """Tell whether a symmetry is best imposed from the first round: where it leaves few maps, or none but one, open.
+    """Tell whether a symmetry is best imposed from the first round: a cubic one, or none.
 
     With one axis, or a few, starts with the symmetry imposed stay in wrong maps; those without find the map, whose axes
     are looked for then.
     """
-    return str(point_group(symmetry).name[0]) in "TOI" or point_group(symmetry).order == 1
+    return is_cubic(symmetry) or int(point_group(symmetry).order) == 1
+
+
+def start_limits_A(symmetry: str) -> tuple[float, float]:
+    """Return the resolutions at which a start best begins and ends.
+
+    Particles of a cubic group are nearly spheres at low resolution, which tells nothing and catches starts; they have
+    few directions, which makes fine rounds cheap.
+    """
+    return (15.0, 9.0) if is_cubic(symmetry) else (40.0, 15.0)
