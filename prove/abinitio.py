@@ -20,12 +20,14 @@ from tools.measured import record
 
 from verglas.engine import ParticleStack, align_maps
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
-from verglas.stages.abinitio import AbInitioSettings, impose_from_start, maps_of_images, prepared
+from verglas.stages.abinitio import AbInitioSettings, impose_from_start, maps_of_images, prepared, start_limits_A
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
 BOX, PIXEL_A = 128, 1.5
 RIGHT_A = 12.0
+STARTS = 1
+"""One, so that the part of right maps is that of starts."""
 SYMMETRY = {"apoferritin": "O", "beta-galactosidase": "D2", "asymmetric": "C1"}
 MASS_KDA = {"apoferritin": 480.0, "beta-galactosidase": 465.0, "asymmetric": 150.0}
 
@@ -41,9 +43,10 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -
     mask = sphere_mask(truth.shape, made.radius_A, PIXEL_A, edge_A=12.0)
     small = 64
     true_small, mask_small = (np.asarray(resize(one, (small,) * 3), np.float32) for one in (truth * mask, mask))
+    start_A, middle_A = start_limits_A(SYMMETRY[name])
     settings = AbInitioSettings(
         radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name],
-        impose=impose_from_start(SYMMETRY[name]),
+        impose=impose_from_start(SYMMETRY[name]), starts=STARTS, start_A=start_A, middle_A=middle_A,
     )  # fmt: skip
     began = time.process_time()
     with ParticleStack(made.truth, folder / name) as stack:

@@ -28,7 +28,9 @@ LEG = 20
 """Rounds of a start between two looks at what was asked for, and two checkpoints."""
 IMAGES_A_CLASS = 10_000
 INTERPRETER_BYTES = 300 * 2**20
-SECONDS_AN_IMAGE = 6e-4
+SCORES_BYTES = 100 * 2**20
+"""Of all poses of the few images that are weighed at once."""
+SECONDS_AN_IMAGE = 4e-4
 NYQUIST_PART = 0.95
 TAKE_CURRENT, TAKE_LAST = "take-current", "take-last-start"
 
@@ -45,9 +47,11 @@ class AbInitio(Action):
 
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
-        starts: int = field(2, help="Independent random starts; the best is gone on with.", ge=1, le=50)
-        rounds: int = field(80, help="Rounds of each start.", ge=2, le=5000)
-        initial_resolution_A: float = field(40.0, help="Resolution of the first rounds.", unit="A", gt=0)
+        starts: int = field(3, help="Independent random starts; the best is gone on with.", ge=1, le=50)
+        rounds: int = field(60, help="Rounds of each start.", ge=2, le=5000)
+        initial_resolution_A: float | None = field(
+            None, help="Resolution of the first rounds; none: 40, for T, O and I 15.", unit="A", gt=0
+        )  # fmt: skip
         final_resolution_A: float = field(8.0, help="Resolution of the last rounds.", unit="A", gt=0)
         always_apply_symmetry: bool | None = field(
             None, help="Impose the symmetry from the first round; otherwise begin without, find its axes, then impose. "
@@ -62,8 +66,8 @@ class AbInitio(Action):
             None, help="Usual error of centring along an axis; none: 0.04 of the largest dimension, at least 3.",
             unit="A", gt=0, expert=True,
         )  # fmt: skip
-        middle_resolution_A: float = field(
-            15.0, help="Resolution at the end of each start.", unit="A", gt=0, expert=True
+        middle_resolution_A: float | None = field(
+            None, help="Resolution at the end of each start; none: 15, for T, O and I 9.", unit="A", gt=0, expert=True
         )
         finish_rounds: int = field(
             6, help="Rounds with all images after the starts.", ge=2, le=100, expert=True
@@ -88,10 +92,11 @@ class AbInitio(Action):
         images = min(package["count"], most_images(parameters, settings))
         width = package["box_px"] * package["pixel_size_A"]
         held = memory_needed(images, width, settings.finish_A)
-        visits = settings.starts * settings.rounds * settings.batch(images) + 3 * settings.finish_rounds * images
+        visits = settings.starts * sum(settings.batch(images, one) for one in range(settings.rounds))
+        visits += 3 * settings.finish_rounds * images
         box = math.ceil(2.2 * width / settings.finish_A) + 8
         return Estimate(
-            memory_bytes=INTERPRETER_BYTES + 2 * held + 3 * settings.classes * map_memory(box)
+            memory_bytes=INTERPRETER_BYTES + SCORES_BYTES + 2 * held + 3 * settings.classes * map_memory(box)
             + 256 * 8 * package["box_px"] ** 2,
             disk_bytes=2 * held + settings.starts * (96 * images + settings.classes * map_memory(box))
             + 3 * settings.classes * 4 * package["box_px"] ** 3,
@@ -122,7 +127,7 @@ class AbInitio(Action):
 
 def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitioSettings:
     """Return the stage's settings, with what is not given from the package."""
-    from verglas.stages.abinitio import AbInitioSettings, impose_from_start
+    from verglas.stages.abinitio import AbInitioSettings, impose_from_start, start_limits_A
 
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.shift_sigma_A):
@@ -133,13 +138,14 @@ def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitio
         raise InputError(f"a mask of radius {radius:g} A does not fit into a box of {width:g} A; give --mask-radius.")
     finest = 2.0 * package["pixel_size_A"] / NYQUIST_PART
     finish = max(parameters.final_resolution_A, finest)
-    middle = max(parameters.middle_resolution_A, finish)
     symmetry, impose = parameters.symmetry or package["symmetry"] or "C1", parameters.always_apply_symmetry
+    first, last = start_limits_A(symmetry)
+    middle = max(parameters.middle_resolution_A or last, finish)
     return AbInitioSettings(
         radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"], symmetry=symmetry,
         impose=impose_from_start(symmetry) if impose is None else impose,
         classes=parameters.classes or package["classes"] or 1, starts=parameters.starts, rounds=parameters.rounds,
-        start_A=max(parameters.initial_resolution_A, middle), middle_A=middle, finish_A=finish,
+        start_A=max(parameters.initial_resolution_A or first, middle), middle_A=middle, finish_A=finish,
         low_A=LOW_PART * 2.0 * radius, finish_rounds=parameters.finish_rounds,
         shift_sigma_A=parameters.shift_sigma_A or max(LEAST_SIGMA_A, SHIFT_PART * size), auto_mask=parameters.auto_mask,
         seed=seed,

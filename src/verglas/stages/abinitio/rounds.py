@@ -27,12 +27,10 @@ from verglas.stages.abinitio.constraints import centred, densest
 from verglas.stages.abinitio.settings import AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState
 
-FADE = 0.6
-"""Sums of earlier rounds count by this factor."""
 ADDED = 0.01
 """Sums are divided by their weight plus this part of their shell's mean: more would make maps fainter every round."""
-MOMENTUM = 0.5
-"""Maps go on by this part of their last change."""
+MOMENTUM, MOMENTUM_A = 0.5, 22.0
+"""Maps go on by this part of their last change while they are coarser; fine ones are too noisy for that."""
 MOVED_FROM = 6.0
 """Displacements are drawn from a resolution of so many of their deviations on; a coarser one does not tell them."""
 STEPS_A = 4.0
@@ -106,7 +104,7 @@ def start_round(
     if state.sums_volume.shape[1]:
         for k, one in enumerate(sums):
             one.put({"volume": state.sums_volume[k], "core": state.sums_core[k]})
-            one.fade(FADE)
+            one.fade(settings.fade(len(learned), number))
     if number == 0:
         several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
         rows = learned[np.unique(np.concatenate(several))]
@@ -125,8 +123,9 @@ def start_round(
     made = np.stack([
         densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
     ])  # fmt: skip
-    known = state.steady.shape == made.shape
-    state.volumes = made + np.float32(MOMENTUM) * (made - state.steady) if known else made
+    state.volumes = made
+    if state.steady.shape == made.shape and limit_A > MOMENTUM_A:
+        state.volumes = made + np.float32(MOMENTUM) * (made - state.steady)
     state.steady = made
     state.number += 1
     if not state.axes_found and state.number >= AXES_AT * settings.rounds:

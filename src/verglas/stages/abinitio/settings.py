@@ -13,8 +13,11 @@ from verglas.geometry import point_group
 
 HOLD = 0.15
 """Part of a start's rounds that stay at the first resolution."""
-BATCH = 800
-"""Images of a round for each class; fewer by the root of the units that each shows."""
+BATCH, BATCH_A = 1000, 15.0
+"""Images of a round for each class at this resolution, fewer by the root of the units that each shows. At coarser ones
+more by the square of the resolution: each costs less there and tells less, and what is not found there stays away."""
+MEMORY = 2.5
+"""Sums hold about so many times the images of a fine round, those of earlier rounds faded; coarse rounds need none."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
@@ -61,8 +64,8 @@ class AbInitioSettings:
     symmetry: str = "C1"
     impose: bool = True
     classes: int = 1
-    starts: int = 2
-    rounds: int = 80
+    starts: int = 3
+    rounds: int = 60
     start_A: float = 40.0
     middle_A: float = 15.0
     finish_A: float = 8.0
@@ -98,10 +101,18 @@ class AbInitioSettings:
             return 0
         return min(MOST_JUDGED, round(JUDGED_PART * images))
 
-    def batch(self, images: int) -> int:
-        """Return the images of a start's round."""
-        wanted = max(LEAST_BATCH, round(BATCH * self.classes / math.sqrt(self.units)))
-        return int(min(wanted, images))
+    def batch(self, images: int, number: int) -> int:
+        """Return the images of round ``number`` of a start."""
+        coarse = max(1.0, (self.start_limit_A(number) / BATCH_A) ** 2)
+        return int(min(max(LEAST_BATCH, round(coarse * self._fine_batch)), images))
+
+    def fade(self, images: int, number: int) -> float:
+        """Return the factor by which sums of earlier rounds count in round ``number`` of a start."""
+        return max(0.0, 1.0 - self.batch(images, number) / (MEMORY * self._fine_batch))
+
+    @property
+    def _fine_batch(self) -> float:
+        return BATCH * self.classes / math.sqrt(self.units)
 
     def start_limit_A(self, number: int) -> float:
         """Return the resolution of round ``number`` of a start, from 0."""
@@ -125,8 +136,8 @@ class AbInitioSettings:
 
     def taken(self, images: int, start: int, number: int) -> NDArray[np.int64]:
         """Return which images round ``number`` of a start uses: all in turn, in an order drawn anew each time."""
-        batch = self.batch(images)
-        first = number * batch
+        batch = self.batch(images, number)
+        first = sum(self.batch(images, before) for before in range(number))
         found = []
         while batch > 0:
             epoch, place = divmod(first, images)
@@ -136,10 +147,24 @@ class AbInitioSettings:
         return np.concatenate(found)
 
 
+def is_cubic(symmetry: str) -> bool:
+    """Tell whether a group is T, O or I, alone or with mirror images: one whose axes leave few maps open."""
+    return str(point_group(symmetry).name[0]) in "TOI"
+
+
 def impose_from_start(symmetry: str) -> bool:
-    """Tell whether a symmetry is best imposed from the first round: where it leaves few maps, or none but one, open.
+    """Tell whether a symmetry is best imposed from the first round: a cubic one, or none.
 
     With one axis, or a few, starts with the symmetry imposed stay in wrong maps; those without find the map, whose axes
     are looked for then.
     """
-    return str(point_group(symmetry).name[0]) in "TOI" or point_group(symmetry).order == 1
+    return is_cubic(symmetry) or int(point_group(symmetry).order) == 1
+
+
+def start_limits_A(symmetry: str) -> tuple[float, float]:
+    """Return the resolutions at which a start best begins and ends.
+
+    Particles of a cubic group are nearly spheres at low resolution, which tells nothing and catches starts; they have
+    few directions, which makes fine rounds cheap.
+    """
+    return (15.0, 9.0) if is_cubic(symmetry) else (40.0, 15.0)
