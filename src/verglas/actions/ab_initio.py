@@ -47,7 +47,9 @@ class AbInitio(Action):
 
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
-        starts: int = field(3, help="Independent random starts; the best is gone on with.", ge=1, le=50)
+        starts: int | None = field(
+            None, help="Independent random starts; the best is gone on with. None: 3, for T, O and I 6.", ge=1, le=50
+        )  # fmt: skip
         rounds: int = field(60, help="Rounds of each start.", ge=2, le=5000)
         initial_resolution_A: float | None = field(
             None, help="Resolution of the first rounds; none: 40, for T, O and I 15.", unit="A", gt=0
@@ -127,7 +129,7 @@ class AbInitio(Action):
 
 def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitioSettings:
     """Return the stage's settings, with what is not given from the package."""
-    from verglas.stages.abinitio import AbInitioSettings, impose_from_start, start_limits_A
+    from verglas.stages.abinitio import AbInitioSettings, impose_from_start, start_limits_A, usual_starts
 
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.shift_sigma_A):
@@ -144,7 +146,8 @@ def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitio
     return AbInitioSettings(
         radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"], symmetry=symmetry,
         impose=impose_from_start(symmetry) if impose is None else impose,
-        classes=parameters.classes or package["classes"] or 1, starts=parameters.starts, rounds=parameters.rounds,
+        classes=parameters.classes or package["classes"] or 1,
+        starts=parameters.starts or usual_starts(symmetry), rounds=parameters.rounds,
         start_A=max(parameters.initial_resolution_A or first, middle), middle_A=middle, finish_A=finish,
         low_A=LOW_PART * 2.0 * radius, finish_rounds=parameters.finish_rounds,
         shift_sigma_A=parameters.shift_sigma_A or max(LEAST_SIGMA_A, SHIFT_PART * size), auto_mask=parameters.auto_mask,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from verglas.engine import MapAlignment
     from verglas.stages.simulation import MovieParameters, MoviesResult
 
-STARTS, ROUNDS = 2, 60
 MASS_KDA = {"apoferritin": 480.0, "beta-galactosidase": 465.0}
 
 
@@ -25,7 +24,7 @@ def find_map(project: Any, symmetry: str, threads: int, seed: int) -> None:
 
     package = str(project.assets("package")[-1]["id"])
     options: dict[str, Any] = {"threads": 1, "workers": threads, "seed": seed}
-    project_run(project, "ab-initio", package=package, symmetry=symmetry, starts=STARTS, rounds=ROUNDS, **options)
+    project_run(project, "ab-initio", package=package, symmetry=symmetry, **options)
     start = newest(project, "volume", "Volume From Startup")
     # Halves at the full box take memory: threads share one set of sums, workers would have one each.
     project_run(
