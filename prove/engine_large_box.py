@@ -65,6 +65,7 @@ def main(threads: int = 1, made: str | None = None) -> None:
     """Measure; ``made`` is a folder where the particles are, or will be kept."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(made or name)
+        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "truth.mrc").exists():
             alone(make, folder)
         figures = alone(reconstruct, folder, threads)

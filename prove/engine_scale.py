@@ -168,6 +168,7 @@ def main(*tasks: str, largest: int = COUNTS[-1], pairs: int = 10_000, made: str 
     """Measure some tasks or all; ``made`` is a folder where the particles are, or will be kept."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(made or name)
+        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "truth.npy").exists():
             alone(make, folder, largest)
         for task in tasks or TASKS:

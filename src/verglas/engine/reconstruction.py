@@ -73,7 +73,8 @@ def memory_needed(box: int, oversampling: int = 2, threads: int = 1) -> int:
     layout = sphere(slices.radius)
     sums = 2 * 12 * layout.voxels + layout.starts.nbytes
     batch = IMAGES_AT_ONCE * (3 * 4 * box * box + 28 * slices.rows.size)
-    maps = 4 * box**3 * (2 + 5) + 8 * box * box * (slices.grid // 2 + 1)
+    # Two half maps, and six more while they are compared: masked, transformed, and the mask.
+    maps = 4 * box**3 * (2 + 6) + 8 * box * box * (slices.grid // 2 + 1)
     planes = 8 * PLANES_AT_ONCE * slices.grid * slices.grid * 3
     return int(sums + batch + maps + planes + threads * 2**20)
 
