@@ -283,4 +283,4 @@ def test_memory_is_stated() -> None:
     held = sum(array.nbytes for array in work.arrays().values())
     assert held < memory_needed(64) < 3 * held
     assert 8e9 < memory_needed(512) < 13e9
-    assert memory_needed(512, 1) < 5.5e9
+    assert memory_needed(512, 1) < 6e9  # of it 4.3e9 are maps and their comparison
