@@ -34,6 +34,11 @@ def table_now(
     return ParticleTable.load(scratch / TABLE) if state.ctf_round else table_of(project, inputs)
 
 
+def was_refined(scratch: Path, state: RefinementState) -> bool:
+    """Tell whether the CTF was refined before the round after a state; it may have stayed, for want of agreement."""
+    return state.ctf_round > 0 and (scratch / "defocus.npz").exists()
+
+
 def keep_for_ctf(
     context: JobContext, settings: AutoRefineSettings, stack: ParticleStack, rows: PoseRows, maps: list[ClassMaps]
 ) -> None:
