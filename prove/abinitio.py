@@ -1,8 +1,8 @@
 """How often Ab-Initio 3D finds the right map: apoferritin (O), beta-galactosidase (D2), a made-up one (C1).
 
 A map is right where its FSC with the true density, in either hand, is above 0.5 to better than 12 A. Arguments: which
-set (``apoferritin``, ``beta-galactosidase``, ``asymmetric``; all when none), particles, SNR, seeds. The file is written
-after every seed; ``seeds`` in it says how many there are.
+set (``apoferritin``, ``beta-galactosidase``, ``asymmetric``; all when none), particles, SNR, seeds, starts (0: as many
+as the action takes). The file is written after every seed; ``seeds`` in it says how many there are.
 """
 
 from __future__ import annotations
@@ -20,19 +20,24 @@ from tools.measured import record
 
 from verglas.engine import ParticleStack, align_maps
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
-from verglas.stages.abinitio import AbInitioSettings, impose_from_start, maps_of_images, prepared, start_limits_A
+from verglas.stages.abinitio import (
+    AbInitioSettings,
+    impose_from_start,
+    maps_of_images,
+    prepared,
+    start_limits_A,
+    usual_starts,
+)
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
 BOX, PIXEL_A = 128, 1.5
 RIGHT_A = 12.0
-STARTS = 1
-"""One, so that the part of right maps is that of starts."""
 SYMMETRY = {"apoferritin": "O", "beta-galactosidase": "D2", "asymmetric": "C1"}
 MASS_KDA = {"apoferritin": 480.0, "beta-galactosidase": 465.0, "asymmetric": 150.0}
 
 
-def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -> Iterator[dict[str, Any]]:
+def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, folder: Path) -> Iterator[dict[str, Any]]:
     """Simulate one stack and find its map from several seeds; yield the figures after each."""
     model = str(write_asymmetric_model(folder / "asymmetric.pdb")) if name == "asymmetric" else name
     parameters = StackParameters(
@@ -46,7 +51,7 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -
     start_A, middle_A = start_limits_A(SYMMETRY[name])
     settings = AbInitioSettings(
         radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name],
-        impose=impose_from_start(SYMMETRY[name]), starts=STARTS, start_A=start_A, middle_A=middle_A,
+        impose=impose_from_start(SYMMETRY[name]), starts=starts, start_A=start_A, middle_A=middle_A,
     )  # fmt: skip
     began = time.process_time()
     with ParticleStack(made.truth, folder / name) as stack:
@@ -77,14 +82,16 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, folder: Path) -
         }  # fmt: skip
 
 
-def main(which: str = "", particles: int = 5000, snr: float = 0.03, seeds: int = 20) -> None:
+def main(which: str = "", particles: int = 5000, snr: float = 0.03, seeds: int = 20, starts: int = 0) -> None:
     for name in [which] if which else list(SYMMETRY):
+        usual = usual_starts(SYMMETRY[name])
+        ending = "" if starts in (0, usual) else f"_starts_{starts}"
         with tempfile.TemporaryDirectory() as folder:
-            for figures in try_seeds(name, particles, snr, seeds, Path(folder)):
-                path = record(f"abinitio_{name.replace('-', '_')}", figures)
+            for figures in try_seeds(name, particles, snr, seeds, starts or usual, Path(folder)):
+                path = record(f"abinitio_{name.replace('-', '_')}{ending}", figures)
         sys.stdout.write(f"written to {path}\n")
 
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    main(*words[:1], *map(int, words[1:2]), *map(float, words[2:3]), *map(int, words[3:4]))
+    main(*words[:1], *map(int, words[1:2]), *map(float, words[2:3]), *map(int, words[3:5]))
