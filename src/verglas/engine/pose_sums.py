@@ -154,8 +154,9 @@ class PoseGrid:
             samples = polar_samples(images.select(np.arange(some.start, some.stop)), self._part, centre[some], matrices)
             return self._weigh(self._orders(samples), norms[some], weighted, power, uniform[some])
 
-        orders: NDArray[np.complex64] = np.zeros(templates.shape, np.complex64)
-        rings = np.zeros(templates.shape[:2], np.float32)
+        # Chunks are many, and one adds little to what the ones before it made.
+        orders: NDArray[np.complex128] = np.zeros(templates.shape, np.complex128)
+        rings = np.zeros(templates.shape[:2], np.float64)
         drawn: list[_Part] = []
         starts = range(0, len(images), at_once)
         with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
@@ -164,7 +165,7 @@ class PoseGrid:
                     orders += part.orders
                     rings += part.power
                     drawn.append(replace(part, orders=part.orders[:0], power=part.power[:0]))
-        value, weight = self._components(orders, rings)
+        value, weight = self._components(orders.astype(np.complex64), rings.astype(np.float32))
         template, angle, gain = (
             np.concatenate([getattr(one, name) for one in drawn]) for name in ("template", "angle", "gain")
         )
