@@ -20,14 +20,7 @@ from tools.measured import record
 
 from verglas.engine import ParticleStack, align_maps
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
-from verglas.stages.abinitio import (
-    AbInitioSettings,
-    impose_from_start,
-    maps_of_images,
-    prepared,
-    start_limits_A,
-    usual_starts,
-)
+from verglas.stages.abinitio import AbInitioSettings, maps_of_images, prepared, usual_starts
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
@@ -48,11 +41,9 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, fo
     mask = sphere_mask(truth.shape, made.radius_A, PIXEL_A, edge_A=12.0)
     small = 64
     true_small, mask_small = (np.asarray(resize(one, (small,) * 3), np.float32) for one in (truth * mask, mask))
-    start_A, middle_A = start_limits_A(SYMMETRY[name])
     settings = AbInitioSettings(
-        radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name],
-        impose=impose_from_start(SYMMETRY[name]), starts=starts, start_A=start_A, middle_A=middle_A,
-    )  # fmt: skip
+        radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name], starts=starts
+    )
     began = time.process_time()
     with ParticleStack(made.truth, folder / name) as stack:
         images = prepared(stack, np.arange(particles), settings, settings.finish_A)

@@ -13,6 +13,7 @@ import pytest
 from tests.engine.particles import make_particles
 from tests.stages.ctf_refinement.scene import PIXEL_A as CTF_PIXEL_A
 from tests.stages.ctf_refinement.scene import RADIUS_A, TILT_MRAD, make_scene
+from tests.support.killed_jobs import run_job
 from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
 from verglas.actions.launch import prepare
 from verglas.errors import InputError
@@ -134,6 +135,28 @@ def test_rounds_go_on_with_a_refined_ctf_and_resume_alike(tmp_path: Path) -> Non
         said = [event.text for event in once.events() if event.event == "message"]
         assert any("The CTF was refined after round 2" in text for text in said)
         assert not any("CTF was refined" in event.text for event in plain.events() if event.event == "message")
+
+
+def test_a_ctf_that_cannot_be_refined_stays_and_rounds_go_on(tmp_path: Path) -> None:
+    """Pixels of 6 A: halves cannot agree beyond 12 A, which says too little of a CTF."""
+    table, truth = make_particles(tmp_path, 60, 24, 6.0, symmetry="D2", noise=1.0)
+    write_particles(table, tmp_path / "particles.star")
+    with Project.create(tmp_path / "p") as project:
+        fields = ParticleFields(symmetry="D2", largest_dimension_A=90.0, white_protein=False)
+        import_particles(project, tmp_path / "particles.star", fields)
+        write_mrc(project.folder / "start.mrc", truth, 6.0)
+        record = {"name": "start", "path": "start.mrc", "pixel_size_A": 6.0}
+        project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
+        options = {**OPTIONS, "mask_radius_A": 54.0, "rounds": 3, "refine_ctf": True}
+        job = run_job(project, "auto-refine", options, {"package": "1", "reference": "1"})
+        said = [event.text for event in job.events() if event.event == "message"]
+        assert any("too little to refine the CTF" in text for text in said)
+        project.take_in()
+        (last,) = [one for one in project.assets("refinement") if one["round"] == 3]
+        (result,) = project.results("refinement", last["id"])
+        assert result["values"]["ctf_refined"] is False
+        found = ParticleTable.load(project.folder / last["details"][0]["particles_path"])
+        np.testing.assert_allclose(found["defocus_u_A"], table["defocus_u_A"], rtol=1e-6)
 
 
 def test_what_is_missing_is_asked_for() -> None:

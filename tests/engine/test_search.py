@@ -207,12 +207,15 @@ def test_displacements_are_drawn_by_their_probability() -> None:
     s, images, reference = prepared(24, 1.0)
     which, even = np.zeros(24, np.int64), np.full(24, 0.5)
     how = {"limit_A": 10.0, "step_A": 2.0, "sigma_A": 4.0}
-    found = draw_displacements([reference], images, s.rotations, which, even, temperature=1e-3, **how)
+    found = draw_displacements([reference], images, s.rotations, which, even, **how)
     away = np.hypot(*(found - s.displacements_A).T)
     inside = np.hypot(*s.displacements_A.T) < 11.0
     assert away[inside].max() < 2.0
-    hot = draw_displacements(
-        [reference], images.select(np.zeros(500, np.int64)), np.repeat(s.rotations[:1], 500, axis=0),
-        np.zeros(500, np.int64), (np.arange(500) + 0.5) / 500, temperature=1e9, **how,
+    # An image that shows nothing leaves the prior.
+    s, images, reference = prepared(1, 1e4)
+    blind = draw_displacements(
+        [reference], images.select(np.zeros(500, np.int64)), np.repeat(s.rotations, 500, axis=0),
+        np.zeros(500, np.int64), (np.arange(500) + 0.5) / 500, **how,
     )  # fmt: skip
-    assert np.abs(hot.mean(axis=0)).max() < 0.2 and len(np.unique(hot, axis=0)) > 30
+    assert np.abs(blind.mean(axis=0)).max() < 0.2 and len(np.unique(blind, axis=0)) > 30
+    np.testing.assert_allclose(blind.std(axis=0), 4.0, rtol=0.1)

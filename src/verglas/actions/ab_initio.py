@@ -129,7 +129,7 @@ class AbInitio(Action):
 
 def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitioSettings:
     """Return the stage's settings, with what is not given from the package."""
-    from verglas.stages.abinitio import AbInitioSettings, impose_from_start, start_limits_A, usual_starts
+    from verglas.stages.abinitio import AbInitioSettings
 
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.shift_sigma_A):
@@ -140,15 +140,15 @@ def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitio
         raise InputError(f"a mask of radius {radius:g} A does not fit into a box of {width:g} A; give --mask-radius.")
     finest = 2.0 * package["pixel_size_A"] / NYQUIST_PART
     finish = max(parameters.final_resolution_A, finest)
-    symmetry, impose = parameters.symmetry or package["symmetry"] or "C1", parameters.always_apply_symmetry
-    first, last = start_limits_A(symmetry)
-    middle = max(parameters.middle_resolution_A or last, finish)
+    # What a user does not give, and the package does not say, follows from the symmetry in the stage.
+    start, middle = (
+        one and max(one, finish) for one in (parameters.initial_resolution_A, parameters.middle_resolution_A)
+    )
     return AbInitioSettings(
-        radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"], symmetry=symmetry,
-        impose=impose_from_start(symmetry) if impose is None else impose,
-        classes=parameters.classes or package["classes"] or 1,
-        starts=parameters.starts or usual_starts(symmetry), rounds=parameters.rounds,
-        start_A=max(parameters.initial_resolution_A or first, middle), middle_A=middle, finish_A=finish,
+        radius_A=radius, mass_kDa=parameters.mass_kDa or package["mass_kDa"],
+        symmetry=parameters.symmetry or package["symmetry"] or "C1", impose=parameters.always_apply_symmetry,
+        classes=parameters.classes or package["classes"] or 1, starts=parameters.starts, rounds=parameters.rounds,
+        start_A=start, middle_A=middle, finish_A=finish,
         low_A=LOW_PART * 2.0 * radius, finish_rounds=parameters.finish_rounds,
         shift_sigma_A=parameters.shift_sigma_A or max(LEAST_SIGMA_A, SHIFT_PART * size), auto_mask=parameters.auto_mask,
         seed=seed,

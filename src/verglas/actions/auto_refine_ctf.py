@@ -34,6 +34,11 @@ def table_now(
     return ParticleTable.load(scratch / TABLE) if state.ctf_round else table_of(project, inputs)
 
 
+def was_refined(scratch: Path, state: RefinementState) -> bool:
+    """Tell whether the CTF was refined before the round after a state; it may have stayed, for want of agreement."""
+    return state.ctf_round > 0 and (scratch / "defocus.npz").exists()
+
+
 def keep_for_ctf(
     context: JobContext, settings: AutoRefineSettings, stack: ParticleStack, rows: PoseRows, maps: list[ClassMaps]
 ) -> None:
@@ -70,8 +75,9 @@ def source_of(context: JobContext, settings: AutoRefineSettings, reached_A: floa
 def refine_ctf(context: JobContext, state: RefinementState, kept: dict[str, np.ndarray]) -> None:
     """Refine the CTF after a round, and keep the round's state and poses as the next one starts from them.
 
-    Each particle is compared with the map of the half set that it is not in, as in Refine CTF: neither its pose nor its
-    noise comes into the other half by that, only numbers of its micrograph and of its optics group.
+    Each particle's defocus is fitted against the map of the half set that it is not in, as in Refine CTF, the noise of
+    that map included, and then its own half's map is made with it. So one number a particle passes between the halves,
+    and the plane of a micrograph and the aberrations of an optics group mix both.
     """
     from verglas.engine import ParticleStack
     from verglas.stages.ctf_refinement.refine import updated_table

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.auto_refine import initial_volumes, settings_of, table_of
-from verglas.actions.auto_refine_ctf import keep_for_ctf, table_now
+from verglas.actions.auto_refine_ctf import keep_for_ctf, table_now, was_refined
 from verglas.actions.ctf_work import written_files
 from verglas.actions.refinement_rounds import chunk_size, fitting, kept_arrays, round_name, state_of
 from verglas.actions.selection import only
@@ -119,6 +119,7 @@ def record(
 
     package, number = only("package", context.inputs["package"]), after.number
     box, pixel_size_A = package["box_px"], package["pixel_size_A"]
+    ctf_refined = was_refined(context.scratch, before)
     figures: dict[str, Any] = {
         "round": number, "limit_A": round(before.limit_A, 3), "next_limit_A": round(after.limit_A, 3),
         "resolution_A": [round(one.resolution_A, 3) if math.isfinite(one.resolution_A) else None for one in maps],
@@ -140,10 +141,10 @@ def record(
         particles_used=int(rows.used.sum()), final=after.done,
         values={
             **figures, **more, "policy": context.parameters.policy, "regularisation": settings.regularisation,
-            "ctf_refined": before.ctf_round > 0,
+            "ctf_refined": ctf_refined,
         },
         # Its picture and phases are those of the first round with the new CTF.
-        files=written_files(context) if before.ctf_round == before.number > 0 else None,
+        files=written_files(context) if ctf_refined and before.ctf_round == before.number else None,
     )  # fmt: skip
 
 

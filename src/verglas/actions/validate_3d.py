@@ -83,7 +83,8 @@ class Validate3D(Action):
             check_grids([volume], [other])
             if len(half_map_paths(other, [])) != 2 or not other.get("noise_beyond_A"):
                 raise InputError(
-                    f"{other['name']} is no refined volume, with half maps, of a package that substitute-noise made."
+                    f"{other['name']} is no refined volume, with half maps, of a package that substitute-noise made: "
+                    "refine that package with the settings of the volume that is judged, and choose what comes of it."
                 )
         for refinement in inputs.get("refinement") or []:
             if parameters.class_number > len(refinement["details"]):

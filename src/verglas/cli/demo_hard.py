@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verglas.errors import CancelledError, JobError
+from verglas.errors import JobError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,6 +94,7 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
     from verglas.cli.demo_hard_sections import overview, truths_of, what_was_found
     from verglas.cli.demo_report import write_report
     from verglas.project import Project
+    from verglas.stages.refinement.maps import CLASS_RAN_EMPTY
     from verglas.stages.simulation import simulate_stack
 
     began = time.perf_counter()
@@ -114,9 +115,9 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
         why = ""
         try:
             refine(project, package, reference, 2, asked, threads)
-        except CancelledError:
-            raise
         except JobError as error:
+            if CLASS_RAN_EMPTY not in str(error):
+                raise
             why = str(error)
             say("they did not come apart; refining them as one class")
             refine(project, package, reference, 1, asked, threads)

@@ -26,7 +26,6 @@ def draw_displacements(
     limit_A: float,
     step_A: float,
     sigma_A: float,
-    temperature: float = 1.0,
     threads: int = 1,
 ) -> NDArray[np.float64]:
     """Draw a displacement of each image from a hexagonal grid about its middle.
@@ -45,8 +44,6 @@ def draw_displacements(
         Resolution.
     step_A, sigma_A
         Step of the grid, and the deviation of the prior on each coordinate; the grid reaches 3 of them.
-    temperature
-        Log-likelihoods are divided by it.
     threads
         Threads.
 
@@ -71,7 +68,7 @@ def draw_displacements(
             product = np.conj(model) * images.data[some, :points]
             with single_blas_thread():
                 score = product.real @ cosines - product.imag @ sines
-            logs = (2.0 * score.astype(np.float64) - penalty) / temperature
+            logs = 2.0 * score.astype(np.float64) - penalty
             weights = np.exp(logs - logs.max(axis=1, keepdims=True))
             weights /= weights.sum(axis=1, keepdims=True)
             chosen = (np.cumsum(weights, axis=1) < uniform[some, None]).sum(axis=1)

@@ -39,8 +39,6 @@ class PoseSums:
         A pose of each image drawn by its probability: shapes (n, 3, 3) and (n,).
     gain
         By how much all poses together raise the log-likelihood of the image; shape (n,).
-    poses
-        Over how many poses the posterior is spread: 1 / sum of squared probabilities; shape (n,).
     """
 
     value: NDArray[np.complex64]
@@ -48,7 +46,6 @@ class PoseSums:
     rotations: NDArray[np.float64]
     reference: NDArray[np.int64]
     gain: NDArray[np.float64]
-    poses: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ class _Part:
     template: NDArray[np.int64]
     angle: NDArray[np.int64]
     gain: NDArray[np.float64]
-    poses: NDArray[np.float64]
 
 
 class PoseGrid:
@@ -113,7 +109,6 @@ class PoseGrid:
         images: ParticleImages,
         uniform: NDArray[np.float64],
         *,
-        temperature: float = 1.0,
         centre_A: NDArray[np.float64] | None = None,
         threads: int = 1,
     ) -> PoseSums:
@@ -129,8 +124,6 @@ class PoseGrid:
             Prepared images of the band.
         uniform
             Two random numbers from 0 to 1 for each image, which decide the pose that is drawn; shape (n, 2).
-        temperature
-            Log-likelihoods are divided by it.
         centre_A
             Displacement of each image, shape (n, 2); 0 when None.
         threads
@@ -159,10 +152,11 @@ class PoseGrid:
         def chunk(first: int) -> _Part:
             some = slice(first, min(first + at_once, len(images)))
             samples = polar_samples(images.select(np.arange(some.start, some.stop)), self._part, centre[some], matrices)
-            return self._weigh(self._orders(samples), norms[some], weighted, power, temperature, uniform[some])
+            return self._weigh(self._orders(samples), norms[some], weighted, power, uniform[some])
 
-        orders: NDArray[np.complex64] = np.zeros(templates.shape, np.complex64)
-        rings = np.zeros(templates.shape[:2], np.float32)
+        # Chunks are many, and one adds little to what the ones before it made.
+        orders: NDArray[np.complex128] = np.zeros(templates.shape, np.complex128)
+        rings = np.zeros(templates.shape[:2], np.float64)
         drawn: list[_Part] = []
         starts = range(0, len(images), at_once)
         with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
@@ -171,14 +165,14 @@ class PoseGrid:
                     orders += part.orders
                     rings += part.power
                     drawn.append(replace(part, orders=part.orders[:0], power=part.power[:0]))
-        value, weight = self._components(orders, rings)
-        template, angle, gain, poses = (
-            np.concatenate([getattr(one, name) for one in drawn]) for name in ("template", "angle", "gain", "poses")
+        value, weight = self._components(orders.astype(np.complex64), rings.astype(np.float32))
+        template, angle, gain = (
+            np.concatenate([getattr(one, name) for one in drawn]) for name in ("template", "angle", "gain")
         )
         number, direction = np.divmod(template, len(self.rotations))
         turned = euler_to_matrix(0.0, 0.0, -2.0 * np.pi / self._angles * angle) @ self.rotations[direction]
         shape = (len(references), len(self.rotations), self.points)
-        return PoseSums(value.reshape(shape), weight.reshape(shape), turned, number, gain, poses)
+        return PoseSums(value.reshape(shape), weight.reshape(shape), turned, number, gain)
 
     def _orders(self, samples: NDArray[np.float32]) -> NDArray[np.complex64]:
         """Return the angular orders 0 and above of samples, shape (rows, rings, orders)."""
@@ -188,7 +182,7 @@ class PoseGrid:
 
     def _weigh(
         self, images: NDArray[np.complex64], norms: NDArray[np.float32], templates: NDArray[np.complex64],
-        power: NDArray[np.float32], temperature: float, uniform: NDArray[np.float64],
+        power: NDArray[np.float32], uniform: NDArray[np.float64],
     ) -> _Part:  # fmt: skip
         """Return the sums of a chunk, given by its orders, over all templates, shape (orders, rings, templates)."""
         count, width = len(images), power.shape[1]
@@ -196,8 +190,8 @@ class PoseGrid:
         products = np.zeros((count, width, self._angles // 2 + 1), np.complex64)
         products[..., : self._most + 1] = np.matmul(by_order, templates).transpose(1, 2, 0)
         logs = scipy.fft.irfft(products, self._angles, axis=2, overwrite_x=True)
-        logs *= np.float32(2.0 * self._angles / temperature)
-        logs -= (norms @ power / np.float32(temperature))[..., None]
+        logs *= np.float32(2.0 * self._angles)
+        logs -= (norms @ power)[..., None]
         top = logs.max(axis=(1, 2))
         logs -= top[:, None, None]
         weights = np.exp(logs, out=logs)
@@ -209,9 +203,8 @@ class PoseGrid:
         angle = _pick(weights[np.arange(count), template], uniform[:, 1])
         turns = scipy.fft.rfft(weights, axis=2)[..., : self._most + 1].transpose(2, 1, 0)
         sums = np.matmul(turns.conj(), by_order).transpose(1, 2, 0)
-        gain = temperature * (top.astype(np.float64) + np.log(total / (width * self._angles)))
-        poses = 1.0 / np.einsum("nta,nta->n", weights, weights).astype(np.float64)
-        return _Part(sums, by_template.T @ norms, template, angle, gain, poses)
+        gain = top.astype(np.float64) + np.log(total / (width * self._angles))
+        return _Part(sums, by_template.T @ norms, template, angle, gain)
 
     def _components(
         self, orders: NDArray[np.complex64], rings: NDArray[np.float32]

@@ -50,7 +50,9 @@ def test_a_molecule_is_found_from_random_poses(tmp_path: Path) -> None:
 
 def test_a_start_goes_on_from_what_was_kept_to_the_bit(tmp_path: Path) -> None:
     table, _ = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)
-    how = AbInitioSettings(radius_A=40.0, symmetry="D2", rounds=8, mass_kDa=20.0, low_A=120.0, start_A=18.0)
+    how = AbInitioSettings(
+        radius_A=40.0, symmetry="D2", impose=True, rounds=8, mass_kDa=20.0, low_A=120.0, start_A=18.0
+    )
     with ParticleStack(table, tmp_path) as stack:
         images = prepared(stack, np.arange(60), how, how.middle_A)
     learned, judged = split_images(60, how)
@@ -122,6 +124,21 @@ def test_images_are_chosen_by_defocus_and_by_chance(tmp_path: Path) -> None:
         assert np.array_equal(some, np.flatnonzero((mean >= 9000.0) & (mean <= 12000.0)))
         few = chosen_places(stack, 10, 1)
         assert len(np.unique(few)) == 10 and np.array_equal(few, chosen_places(stack, 10, 1))
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "usual"), [("O", (True, 6, 15.0, 9.0)), ("D2", (False, 3, 40.0, 15.0)), ("C1", (True, 3, 40.0, 15.0))]
+)
+def test_what_is_not_given_follows_from_the_symmetry(symmetry: str, usual: tuple[bool, int, float, float]) -> None:
+    of = AbInitioSettings(radius_A=60.0, symmetry=symmetry)
+    assert (of.impose, of.starts, of.start_A, of.middle_A) == usual
+    own = {"impose": not usual[0], "starts": 2, "start_A": 30.0, "middle_A": 20.0}
+    given = AbInitioSettings(radius_A=60.0, symmetry=symmetry, **own)
+    assert {name: getattr(given, name) for name in own} == own
+    # What is not given makes room for what is.
+    coarse = AbInitioSettings(radius_A=60.0, symmetry=symmetry, finish_A=50.0)
+    assert coarse.start_A == coarse.middle_A == 50.0
+    assert AbInitioSettings(radius_A=60.0, symmetry=symmetry, start_A=8.5).middle_A == 8.5
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:

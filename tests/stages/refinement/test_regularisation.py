@@ -57,16 +57,18 @@ def test_each_part_is_filtered_as_it_deserves() -> None:
     assert error(local, right) < 0.7 * error(filtered, right)
 
 
-def test_noise_gains_nothing_even_where_signal_was_claimed() -> None:
+@pytest.mark.parametrize("claimed", [0.1, 0.5, 2.0])
+def test_noise_hardly_agrees_even_where_signal_was_claimed(claimed: float) -> None:
     """Both halves share the choice of filters; it must not make them alike."""
-    ratio = np.where(np.arange(BOX // 2 + 1) / (BOX * PIXEL_A) < 1.0 / 8.0, 0.1, 0.0)
+    ratio = np.where(np.arange(BOX // 2 + 1) / (BOX * PIXEL_A) < 1.0 / 8.0, claimed, 0.0)
     alike = []
-    for seed in range(4):
+    for seed in range(6):
         choice, filtered = chosen([noise(10 + seed), noise(20 + seed)], ratio, 10.0)
         local = [choice.apply(one, PIXEL_A) for one in filtered]
         before, after = (fourier_shell_correlation(*maps, PIXEL_A, mask=MASK).fsc[3:14] for maps in (filtered, local))
         alike.append(float(np.mean(after - before)))
-    assert np.mean(alike) < 0.05
+    # Were each band asked for its own filter, it would be 0.035, 0.084 and 0.060.
+    assert np.mean(alike) < 0.03
 
 
 def test_the_first_filter_is_the_curves_own_and_others_are_wiener_filters_of_less_or_more() -> None:

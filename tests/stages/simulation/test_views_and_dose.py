@@ -64,7 +64,7 @@ def test_noise_is_that_of_counted_electrons() -> None:
         assert images[dose].scale == pytest.approx(np.sqrt(dose * 49.0))
     one, four = images[1.0].snr, images[4.0].snr
     assert one is not None and four is not None and 3.0 < four / one < 4.0
-    with pytest.raises(InputError, match="counted electrons"):
+    with pytest.raises(InputError, match="apply_ctf must be true"):
         simulate_stack(StackParameters(**of, dose_e_A2=1.0, apply_ctf=False), "nowhere")
 
 

@@ -9,7 +9,7 @@ _MODULES = {
     "find": ("AbInitioMaps", "find_maps", "maps_of_images", "run_start", "split_images"),
     "finish": ("FinishedMaps", "finish_round"),
     "rounds": ("judge", "start_round"),
-    "settings": ("AbInitioSettings", "impose_from_start", "start_limits_A", "usual_starts"),
+    "settings": ("AbInitioSettings", "usual_starts"),
     "state": ("AbInitioState", "first_state"),
     "working": ("chosen_places", "cut", "memory_needed", "prepared"),
 }

@@ -1,4 +1,4 @@
-"""Rounds of a start: a few images each get one pose drawn by its probability, and fading sums of them make the map."""
+"""Rounds of a start: images are summed over all poses by their probabilities, and fading sums make the map."""
 
 from __future__ import annotations
 

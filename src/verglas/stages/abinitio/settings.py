@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
 SPACING = 2.0
 """Angle between directions, over resolution / diameter."""
+USUAL: Any = None
+"""Stands for what is best for the symmetry."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,18 @@ class AbInitioSettings:
     symmetry
         Point group, in its standard setting.
     impose
-        Impose the symmetry from the first round on; False: begin in C1, find the axes, and impose it then.
+        Impose the symmetry from the first round on; False: begin in C1, find the axes, and impose it then. None: what
+        :func:`impose_from_start` says of the symmetry.
     classes
         Number of maps.
     starts
-        Independent starts; the one that explains images it has not seen best is gone on with.
+        Independent starts; the one that explains images it has not seen best is gone on with. None: what
+        :func:`usual_starts` says of the symmetry.
     rounds
         Of each start.
     start_A, middle_A, finish_A
-        Resolution of a start's first rounds, of its last, and of the finish.
+        Resolution of a start's first rounds, of its last, and of the finish. None: what :func:`start_limits_A` says of
+        the symmetry, as far as the others leave room.
     low_A
         Coarsest resolution used.
     finish_rounds
@@ -62,12 +68,12 @@ class AbInitioSettings:
     radius_A: float
     mass_kDa: float | None = None
     symmetry: str = "C1"
-    impose: bool = True
+    impose: bool = USUAL
     classes: int = 1
-    starts: int = 3
+    starts: int = USUAL
     rounds: int = 60
-    start_A: float = 40.0
-    middle_A: float = 15.0
+    start_A: float = USUAL
+    middle_A: float = USUAL
     finish_A: float = 8.0
     low_A: float = 200.0
     finish_rounds: int = 6
@@ -76,7 +82,17 @@ class AbInitioSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        point_group(self.symmetry)
+        first_A, last_A = start_limits_A(self.symmetry)
+        middle_A = self.middle_A
+        if middle_A is USUAL:
+            middle_A = max(last_A if self.start_A is USUAL else min(last_A, self.start_A), self.finish_A)
+        usual = {
+            "impose": impose_from_start(self.symmetry), "starts": usual_starts(self.symmetry), "middle_A": middle_A,
+            "start_A": max(first_A, middle_A),
+        }  # fmt: skip
+        for name, value in usual.items():
+            if getattr(self, name) is USUAL:
+                object.__setattr__(self, name, value)
         if min(self.classes, self.starts) < 1 or min(self.rounds, self.finish_rounds) < 2:
             raise InputError(
                 f"{self.classes} classes, {self.starts} starts of {self.rounds} rounds and {self.finish_rounds} to "

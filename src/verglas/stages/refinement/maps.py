@@ -27,6 +27,7 @@ from verglas.stages.refinement.round_settings import RoundSettings
 from verglas.stages.refinement.settings import AutoRefineSettings
 
 RANDOMISE_BELOW = 0.8
+CLASS_RAN_EMPTY = "all particles of a class are in one half set"
 HalfMap = tuple[Map, NDArray[np.float64]]
 """An unfiltered half map, and its mean weight in each shell."""
 
@@ -70,9 +71,7 @@ def class_maps(
         All particles are in one half.
     """
     if not work.images.all():
-        raise NumericalError(
-            "all particles of a class are in one half set, so nothing says what its map holds; use fewer classes."
-        )
+        raise NumericalError(f"{CLASS_RAN_EMPTY}, so nothing says what its map holds; use fewer classes.")
     box, pixel_A = work.box, work.pixel_size_A
     (first, weight), (second, other) = halves
     mask = reference_mask(0.5 * (first + second), pixel_A, settings.mask_radius_A, settings.mask, threads)

@@ -5,8 +5,10 @@ disordered. Here a bank of filters is laid over the one that the curve gives. Ea
 so many times the mean signal, which falls off with a B-factor of its own. At each place the one is taken under which
 one half, filtered, predicts the other, unfiltered, best (cross-validation): the mean over a Gaussian window of the
 squared error, in units of the noise. It must predict better than the curve's own filter by more than chance does.
+Each band of frequency takes the filter that the other, distant bands choose (cross-fitting): one that had a say itself
+would keep noise where it happens to be alike, and the shared choice would make halves agree.
 
-Only the number of the filter at each place is the same for both halves; voxels do not pass between them. No filter
+Only the numbers of the filters at each place are the same for both halves; voxels do not pass between them. No filter
 lets pass what the one curve stops: beyond the last shell that correlates there is nothing to choose from.
 
 References
@@ -44,6 +46,8 @@ PRICE = 16.0
 """Twice the log-likelihood that another filter must gain, four deviations: chance agreement of noise does not."""
 OVERLAP = 2.25
 """Sum over bands of the squared weight that each frequency has when bands are looked at three steps wide."""
+NEAR = 3
+"""So many bands on each side of one have no say in its filter: bands are looked at three steps wide."""
 INSIDE = 0.5
 
 
@@ -58,7 +62,8 @@ class FilterChoice:
     gains
         Of each filter over the curve's own in each band, shape (filters, bands).
     chosen
-        Number of the filter at the middles of blocks of voxels, shape (n, n, n); 0: the curve's own.
+        Number of the filter that each band takes at the middles of blocks of voxels, shape (bands, n, n, n); 0: the
+        curve's own.
     block
         Voxels a side of a block.
     """
@@ -74,7 +79,7 @@ class FilterChoice:
             return volume
         transform, total = rfft(volume, workers=threads), np.zeros(volume.shape, np.float32)
         for number in range(len(self.bands)):
-            gain = enlarged(self.gains[self.chosen, number], volume.shape, self.block).astype(np.float32)
+            gain = enlarged(self.gains[self.chosen[number], number], volume.shape, self.block).astype(np.float32)
             part = partial(self.bands.share, number)
             total += gain * self.bands.limited(part, transform, volume.shape, pixel_size_A, threads)
         return total
@@ -135,7 +140,7 @@ def choose_filters(
     block = max(1, int(sigma_px / SAMPLED))
     transforms = [rfft(one, workers=threads) for one in (*filtered, *halves)]
     inside = mask > INSIDE
-    error = np.zeros((len(gains), *(len(mask) // block,) * 3), np.float32)
+    power, cross = (np.zeros((len(bands), *(len(mask) // block,) * 3), np.float32) for _ in range(2))
     for number in range(1, len(bands)):
         view = partial(bands.view, number)
         one, other, first, second = (
@@ -145,14 +150,18 @@ def choose_filters(
         if not noise > 0.0:
             continue
         weight = _part_of(bands, number, shape, pixel_size_A, threads) / (OVERLAP * noise)
-        power = weight * windowed((one * one + other * other) * mask, block, sigma_px)
-        cross = weight * windowed((one * second + other * first) * mask, block, sigma_px)
-        for of_filter, gain in zip(error, gains[:, number], strict=True):
-            of_filter += gain * gain * power - 2.0 * gain * cross
+        power[number] = weight * windowed((one * one + other * other) * mask, block, sigma_px)
+        cross[number] = weight * windowed((one * second + other * first) * mask, block, sigma_px)
     # A Gaussian window holds as many voxels as a box of (2 sqrt(pi) sigma)^3; both halves were predicted.
-    error *= 0.5 * (2.0 * math.sqrt(math.pi) * sigma_px) ** 3
-    error[1:] += PRICE
-    return FilterChoice(bands, gains, np.asarray(error.argmin(axis=0), np.int64), block)
+    components = 0.5 * (2.0 * math.sqrt(math.pi) * sigma_px) ** 3
+    chosen = np.empty(power.shape, np.int64)
+    for number in range(len(bands)):
+        distant = np.abs(np.arange(len(bands)) - number) > NEAR
+        by = components * gains[:, distant]
+        error = np.tensordot(by * gains[:, distant], power[distant], 1) - 2.0 * np.tensordot(by, cross[distant], 1)
+        error[1:] += PRICE
+        chosen[number] = error.argmin(axis=0)
+    return FilterChoice(bands, gains, chosen, block)
 
 
 def _part_of(bands: Bands, number: int, shape: tuple[int, int, int], pixel_size_A: float, threads: int) -> float:

@@ -227,7 +227,10 @@ def simulate_stack(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if parameters.dose_e_A2 is not None and (not parameters.apply_ctf or parameters.coloured_noise >= 1.0):
-        raise InputError("counted electrons make noise of images with a CTF, and not coloured alone; or give the SNR.")
+        raise InputError(
+            "counted electrons (dose_e_A2) make the white part of the noise, of images with a CTF: apply_ctf must be "
+            "true and coloured_noise below 1; or leave out dose_e_A2 and give snr."
+        )
     truth = draw_truth(parameters)
     images = StackImages(parameters, truth)
     n, box = parameters.particles, parameters.box
