@@ -8,14 +8,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import verglas.cli.demo_hard
 from verglas.cli.demo_hard import HardSet, hard_demo
 from verglas.cli.demo_hard_sections import class_order, tables_of
+from verglas.cli.main import cli
 from verglas.errors import JobError
 from verglas.formats import read_particles
 from verglas.project import Project
 from verglas.stages.refinement.maps import CLASS_RAN_EMPTY
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("hard", "--movies", "6"), ("hard", "--size", "512"), ("hard", "--frames", "20"),
+        ("hard", "--model", "apoferritin"), ("hard", "--particles", "0"),
+        ("normal", "--start", "ab-initio"), ("normal", "--pixel-size", "1.2"),
+    ],
+)  # fmt: skip
+def test_options_of_another_set_are_refused_before_anything_is_touched(tmp_path: Path, given: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli, ["demo", "--output", str(tmp_path / "demo"), "--set", *given])
+    assert result.exit_code == 2 and given[1] in result.output, result.output
+    assert not (tmp_path / "demo").exists()
 
 
 def test_classes_are_named_after_the_conformation_that_they_hold() -> None:

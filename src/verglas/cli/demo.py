@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from verglas.cli.common import console, json_option, print_json
 from verglas.errors import InputError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 MARK = ".verglas-demo"
 SYMMETRIES = {"apoferritin": "O", "beta-galactosidase": "D2"}
 """Of the shipped models, which lie in the standard setting."""
+OF_SET = {"normal": ("movies", "size", "frames", "model"), "hard": ("start", "pixel_size_A")}
+"""Options that say something of one set only."""
 
 
 def clear(folder: Path) -> None:
@@ -33,6 +36,21 @@ def clear(folder: Path) -> None:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
+
+
+def check_options(context: click.Context, which: str, particles: int | None) -> None:
+    """Refuse options that say nothing of the chosen set, and a hard set of no particles."""
+    for other, names in OF_SET.items():
+        given = [
+            option.opts[0] for option in context.command.params
+            if option.name in names and context.get_parameter_source(option.name) is not ParameterSource.DEFAULT
+        ]  # fmt: skip
+        if given and other != which:
+            raise click.UsageError(
+                f"--set {which} takes no {' or '.join(given)}: leave that out, or choose --set {other}.", context
+            )
+    if which == "hard" and particles == 0:
+        raise click.UsageError("--set hard is made of particles: give --particles 1 or more.", context)
 
 
 def commit() -> str | None:
@@ -123,18 +141,27 @@ def alignment_section(movies: MoviesResult, run: Any, project: Any) -> tuple[Sec
     "--set", "which", type=click.Choice(["normal", "hard"]), default="normal", show_default=True,
     help="Movies of a symmetric protein, or a stack of one without symmetry of which a domain turns.",
 )  # fmt: skip
-@click.option("--movies", default=6, show_default=True, type=click.IntRange(1, 1000), help="Number of movies.")
 @click.option(
-    "--size", default=2048, show_default=True, type=click.IntRange(256, 8192), help="Width and height in pixels."
+    "--movies", default=6, show_default=True, type=click.IntRange(1, 1000), help="Of the normal set: number of movies."
 )
-@click.option("--frames", default=20, show_default=True, type=click.IntRange(5, 200), help="Frames of each movie.")
+@click.option(
+    "--size", default=2048, show_default=True, type=click.IntRange(256, 8192),
+    help="Of the normal set: width and height in pixels.",
+)  # fmt: skip
+@click.option(
+    "--frames", default=20, show_default=True, type=click.IntRange(5, 200),
+    help="Of the normal set: frames of each movie.",
+)  # fmt: skip
 @click.option(
     "--particles",
     default=None,
     type=click.IntRange(0, 100_000),
     help="Particles in each movie [default: 60]; of the hard set, in all [default: 5000].",
 )
-@click.option("--model", default="apoferritin", show_default=True, help="Shipped model, or a PDB or mmCIF file.")
+@click.option(
+    "--model", default="apoferritin", show_default=True,
+    help="Of the normal set: shipped model, or a PDB or mmCIF file.",
+)  # fmt: skip
 @click.option(
     "--start", type=click.Choice(["low-passed", "ab-initio"]), default="low-passed", show_default=True,
     help="Of the hard set: refine from the true map, low-passed to 30 A, or from one that is found.",
@@ -146,9 +173,10 @@ def alignment_section(movies: MoviesResult, run: Any, project: Any) -> tuple[Sec
 @click.option("--threads", default=None, type=click.IntRange(1), help="Cores to use [default: all].")
 @click.option("--seed", default=1, show_default=True, help="Seed of all random numbers.")
 @json_option
+@click.pass_context
 def demo(
-    output: Path, which: str, movies: int, size: int, frames: int, particles: int | None, model: str, start: str,
-    pixel_size_A: float, threads: int | None, seed: int, as_json: bool,
+    context: click.Context, output: Path, which: str, movies: int, size: int, frames: int, particles: int | None,
+    model: str, start: str, pixel_size_A: float, threads: int | None, seed: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Simulate movies, process them, and report how far each stage is from the truth."""
     from verglas.actions import project_run
@@ -164,6 +192,7 @@ def demo(
     from verglas.project.import_movies import MovieFields, import_movies
     from verglas.stages.simulation import MovieParameters, simulate_movies
 
+    check_options(context, which, particles)
     started = time.perf_counter()
     cores = threads or this_machine().cores
     clear(output)
@@ -174,7 +203,7 @@ def demo(
             screen.print(f"{(time.perf_counter() - started) / 60:5.1f} min  {text}")
 
     if which == "hard":
-        hard = HardSet(particles=particles or PARTICLES, pixel_size_A=pixel_size_A, seed=seed)
+        hard = HardSet(particles=PARTICLES if particles is None else particles, pixel_size_A=pixel_size_A, seed=seed)
         report_hard(hard_demo(output, hard, start, cores, say), output, say, as_json)
         return
     parameters = MovieParameters(
