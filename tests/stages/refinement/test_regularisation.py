@@ -1,4 +1,4 @@
-"""Local filters: better than one curve where one part is sharper than another; noise gains nothing from them."""
+"""Local filters: better than one curve where one part is sharper than another; noise hardly gains from them."""
 
 from __future__ import annotations
 
