@@ -9,7 +9,9 @@ from tests.stages.picking.fields import PIXEL_A
 from tests.support.classified_projects import add_classification
 from tests.support.picked_projects import picked_project
 from verglas.actions import project_run
-from verglas.errors import InputError, JobError
+from verglas.actions.package_from_classes import PackageFromClasses
+from verglas.actions.selection import select_inputs
+from verglas.errors import InputError, JobError, NotFoundError
 from verglas.formats import ParticleTable, read_image, read_stack
 from verglas.project.class_selections import select_classes
 from verglas.project.lineage import job_edges
@@ -63,6 +65,10 @@ def test_particles_of_selected_classes_are_cut_where_their_classes_lie(tmp_path)
             there = micrograph[y - 48 : y + 48, x - 48 : x + 48]
             assert np.corrcoef(images[3].ravel(), there.ravel())[0, 1] > 0.99
         assert job_edges(project) == [(1, 2)]
+        by_name = select_inputs(project, PackageFromClasses, {"selections": "both"})["selections"]
+        assert [one["id"] for one in by_name] == [second["id"]]
+        with pytest.raises(NotFoundError, match="nor a selection called 'none'"):
+            select_inputs(project, PackageFromClasses, {"selections": "none"})
         values = project.results("package", package["id"])[0]["values"]
         assert (values["cut_from"], values["recentred"], values["selections"]) == ("micrographs", True, [1, 2])
 

@@ -1,11 +1,12 @@
-"""Choose the assets that an action works on: all, a group by its name, or assets by their numbers."""
+"""Choose the assets that an action works on: all, a group or one asset by its name, or assets by their numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from verglas.errors import InputError
+from verglas.errors import InputError, NotFoundError
 from verglas.project.assets import PARENTS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from verglas.project import Project
 
 Choice = str | Iterable[int] | None
-"""A group's name, numbers (``"3"`` or ``"1,5,9"`` as text), or None for all."""
+"""The name of a group or of one asset, numbers (``"3"`` or ``"1,5,9"`` as text), or None for all."""
 
 
 def select_inputs(project: Project, action: type[Action], choices: dict[str, Choice]) -> Assets:
@@ -31,13 +32,25 @@ def select_inputs(project: Project, action: type[Action], choices: dict[str, Cho
         if choice is None:
             found[declared.name] = project.assets(declared.kind) if declared.takes_all else []
         elif isinstance(choice, str) and not choice.replace(",", "").isdigit():
-            found[declared.name] = project.assets(declared.kind, group=choice)
+            found[declared.name] = _named(project, declared.kind, choice)
         else:
             numbers = choice.split(",") if isinstance(choice, str) else choice
             found[declared.name] = [project.asset(declared.kind, int(number)) for number in numbers]
         if declared.with_parents:
             found[declared.name] = [_with_parents(project, record) for record in found[declared.name]]
     return action.fill_in(project, found)
+
+
+def _named(project: Project, kind: str, name: str) -> list[dict[str, Any]]:
+    """Return the members of the group of that name, or the one asset that is called so."""
+    with suppress(NotFoundError):
+        return project.assets(kind, group=name)
+    with suppress(NotFoundError):
+        return [project.asset(kind, name)]
+    raise NotFoundError(
+        f"there is neither a group of kind {kind} nor a {kind} called {name!r}. `verglas groups list` and "
+        "`verglas list` show those there are."
+    )
 
 
 def _with_parents(project: Project, record: dict[str, Any]) -> dict[str, Any]:
