@@ -12,8 +12,8 @@ os.environ.setdefault("NUMBA_NUM_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-OTHER_PROGRAMS = {"browser", "slurm_conf", "two"}
-"""Fixtures that start programs of others: a browser, Slurm's daemons, hosts made of network namespaces."""
+OTHER_PROGRAMS = {"slurm_conf", "two"}
+"""Fixtures that start programs of others: Slurm's daemons, hosts made of network namespaces."""
 REAL_DATA = Path(os.environ.get("VERGLAS_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 

@@ -91,6 +91,14 @@ class OpenProject:
                 self._problems = self.project.take_in()["problems"]
             except VerglasError as error:
                 self._problems, self._waiting = [str(error)], True
+        self._tell_changes()
+
+    def _tell_changes(self) -> None:
+        """Publish that the project has changed, once all that belongs to a change is written."""
+        size = self._journal_size()
+        if size != self._journal_bytes:
+            self._journal_bytes = size
+            self._news.publish({"kind": "project", "project": self.key})
 
     def _after_look(self, news: bool) -> None:
         self._processes = [process for process in self._processes if process.poll() is None]
@@ -100,10 +108,8 @@ class OpenProject:
             self._take_in()
             taken = time.monotonic() - began
             self._next_intake = time.monotonic() + max(TAKE_IN_SECONDS, 5 * taken)
-        size = self._journal_size()
-        if size != self._journal_bytes:
-            self._journal_bytes = size
-            self._news.publish({"kind": "project", "project": self.key})
+        if not self._taking.locked():
+            self._tell_changes()
 
 
 class Workspace:

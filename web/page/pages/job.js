@@ -2,7 +2,7 @@
 import { html, useEffect, useRef, useState } from "/core/html.js";
 import { get, post } from "/core/api.js";
 import { address, route } from "/core/router.js";
-import { at, here, jobs } from "/core/state.js";
+import { at, changes, here, jobs } from "/core/state.js";
 import { bytes, count, duration, label, number, plural, prettyUnit, unitOf, when } from "/core/words.js";
 import { confirm } from "/parts/dialog.js";
 import { Icon } from "/parts/icons.js";
@@ -11,7 +11,8 @@ import { Bar, StatePill, timeLeft } from "/parts/progress.js";
 import { attempt } from "/parts/toasts.js";
 import { Live } from "/results/live.js";
 
-// Ask again when the job's events have grown, but not more often than a few times a second.
+// Ask again when the job's events have grown or the project has changed (results get their numbers when they are taken
+// in, which may be after the job's last event), but not more often than a few times a second.
 function useJobAnswer(path, grown) {
   const [data, setData] = useState(null);
   const last = useRef(0);
@@ -31,7 +32,7 @@ export function Job() {
 
 function OneJob({ number: job }) {
   const summary = jobs.value.get(job);
-  const grown = `${summary?.events_bytes}|${summary?.state}`;
+  const grown = `${summary?.events_bytes}|${summary?.state}|${changes.value}`;
   const whole = useJobAnswer(at(`/jobs/${job}`), grown);
   const news = useJobAnswer(at(`/jobs/${job}/figures`), grown);
   const [tab, setTab] = useState("live");
