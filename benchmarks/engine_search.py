@@ -141,14 +141,14 @@ def classical(reference: Reference, images: ParticleImages, spacing: float) -> t
 
 
 EXHAUSTIVE = {
-    "5_deg_12_A": SearchSettings(12.0, np.deg2rad(5.0), 4.0, 16.0, 1),
-    "7.5_deg_12_A": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, 1),
+    "5_deg_12_A": SearchSettings(12.0, np.deg2rad(5.0), 4.0, 16.0, keep=1),
+    "7.5_deg_12_A": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, keep=1),
 }
 FINISHED = {
     "20_A_10_deg_K8": SearchSettings(keep=8),
     "20_A_10_deg_K16": SearchSettings(keep=16),
-    "15_A_9_deg_K8": SearchSettings(15.0, np.deg2rad(9.0), 5.5, 16.0, 8),
-    "12_A_7.5_deg_K4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, 4),
+    "15_A_9_deg_K8": SearchSettings(15.0, np.deg2rad(9.0), 5.5, 16.0, keep=8),
+    "12_A_7.5_deg_K4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, keep=4),
 }
 WANTED = {
     "exhaustive_5_deg_12_A": 35.0, "exhaustive_7.5_deg_12_A": 15.0, "finished_snr_0.04": 6.0,

@@ -76,9 +76,9 @@ def search_case(case: Case) -> dict[str, Any]:
     row: dict[str, Any] = {"case": case.name, "particles": case.particles, "snr": round(snr(case, made), 4)}
     ways = {
         "20_A_10_deg_keep_16": SearchSettings(symmetry=case.symmetry, keep=16),
-        "12_A_7.5_deg_keep_4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, 4, symmetry=case.symmetry),
+        "12_A_7.5_deg_keep_4": SearchSettings(12.0, np.deg2rad(7.5), 5.0, 16.0, keep=4, symmetry=case.symmetry),
         "exhaustive_12_A_5_deg": SearchSettings(
-            12.0, np.deg2rad(5.0), 4.0, 16.0, 1, middle_limit_A=12.0, symmetry=case.symmetry
+            12.0, np.deg2rad(5.0), 4.0, 16.0, keep=1, middle_limit_A=12.0, symmetry=case.symmetry
         ),
     }  # fmt: skip
     for name, settings in ways.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -63,6 +63,7 @@ class SearchSettings:
     spacing: float = float(np.deg2rad(10.0))
     shift_step_A: float = 6.5
     shift_range_A: float = 16.0
+    _: KW_ONLY
     shift_range_y_A: float | None = None
     keep: int = 8
     middle_limit_A: float = 12.0
