@@ -139,4 +139,4 @@ def test_a_template_submits_workers_and_takes_those_that_wait_out_of_the_queue(
     asked = (place / "asked").read_text()
     assert asked.count(f"/{submit} ") == 2 and "toy" in asked and f"/{delete} 41" in asked
     time.sleep(1.2)
-    assert not _with(job.path.name)
+    assert not _with(str(tmp_path))  # other tests have jobs of the same name
