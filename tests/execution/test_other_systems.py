@@ -74,7 +74,7 @@ def test_workers_come_by_ssh_and_end_with_the_job(ssh_host: str, tmp_path: Path)
     job = make_job(tmp_path / 'it\'s a "folder"', ITEMS, workers=2, chunks=3, profile=profile)
     finish(job)
     assert contents(job) == undisturbed(tmp_path / "local", len(ITEMS), 3)
-    until(lambda: not _with(str(job.path.name)), 20)
+    until(lambda: not _with(tmp_path.name), 20)  # other tests have jobs of the same name
 
 
 def _with(word: str) -> list[str]:
