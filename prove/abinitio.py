@@ -11,27 +11,61 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tools.measured import record
 
 from verglas.engine import ParticleStack, align_maps
+from verglas.formats import ParticleTable
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
 from verglas.stages.abinitio import AbInitioSettings, maps_of_images, prepared, usual_starts
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
 BOX, PIXEL_A = 128, 1.5
+JUDGED_BOX = 64
 RIGHT_A = 12.0
 SYMMETRY = {"apoferritin": "O", "beta-galactosidase": "D2", "asymmetric": "C1"}
 MASS_KDA = {"apoferritin": 480.0, "beta-galactosidase": 465.0, "asymmetric": 150.0}
 
 
-def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, folder: Path) -> Iterator[dict[str, Any]]:
-    """Simulate one stack and find its map from several seeds; yield the figures after each."""
+@dataclass(frozen=True)
+class SimulatedSet:
+    """A stack and what maps of it are held against.
+
+    Attributes
+    ----------
+    table
+        Its particles, at their true poses.
+    folder
+        What their stack lies in.
+    radius_A
+        Of the molecule.
+    truth, mask
+        True density and a sphere about it, on the scale that maps are judged on.
+    """
+
+    table: ParticleTable
+    folder: Path
+    radius_A: float
+    truth: NDArray[np.float32]
+    mask: NDArray[np.float32]
+
+    def judge(self, volume: NDArray[np.float32]) -> tuple[float, bool]:
+        """Return where the FSC of a map with the truth falls below 0.5, in A, and whether it is of the other hand."""
+        small = np.asarray(resize(volume, (JUDGED_BOX,) * 3), np.float32)
+        pixel_A = PIXEL_A * BOX / JUDGED_BOX
+        aligned = align_maps(small, self.truth, pixel_A, limit_A=RIGHT_A)
+        fsc = fourier_shell_correlation(aligned.map, self.truth, pixel_A, mask=self.mask)
+        return float(resolution_at(fsc.frequency_per_A, fsc.fsc, 0.5).resolution_A), aligned.mirrored
+
+
+def simulated_set(name: str, particles: int, snr: float, folder: Path) -> SimulatedSet:
+    """Simulate a stack."""
     model = str(write_asymmetric_model(folder / "asymmetric.pdb")) if name == "asymmetric" else name
     parameters = StackParameters(
         model=model, particles=particles, snr=snr, box=BOX, pixel_size_A=PIXEL_A, padding=1.5, seed=7
@@ -39,13 +73,23 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, fo
     made = simulate_stack(parameters, folder / name)
     truth = make_density(read_atoms(parameters), BOX, PIXEL_A, solvent_density=parameters.solvent_density)
     mask = sphere_mask(truth.shape, made.radius_A, PIXEL_A, edge_A=12.0)
-    small = 64
-    true_small, mask_small = (np.asarray(resize(one, (small,) * 3), np.float32) for one in (truth * mask, mask))
-    settings = AbInitioSettings(
-        radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name], starts=starts
+    small = (np.asarray(resize(one, (JUDGED_BOX,) * 3), np.float32) for one in (truth * mask, mask))
+    return SimulatedSet(made.truth, folder / name, made.radius_A, *small)
+
+
+def settings_for(name: str, made: SimulatedSet, starts: int | None = None, seed: int = 1) -> AbInitioSettings:
+    """Return how maps of a set are looked for."""
+    return AbInitioSettings(
+        radius_A=made.radius_A + 2.0, mass_kDa=MASS_KDA[name], symmetry=SYMMETRY[name], starts=starts, seed=seed
     )
+
+
+def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, folder: Path) -> Iterator[dict[str, Any]]:
+    """Simulate one stack and find its map from several seeds; yield the figures after each."""
+    made = simulated_set(name, particles, snr, folder)
+    settings = settings_for(name, made, starts)
     began = time.process_time()
-    with ParticleStack(made.truth, folder / name) as stack:
+    with ParticleStack(made.table, made.folder) as stack:
         images = prepared(stack, np.arange(particles), settings, settings.finish_A)
     preparing = time.process_time() - began
     runs: list[dict[str, Any]] = []
@@ -53,13 +97,9 @@ def try_seeds(name: str, particles: int, snr: float, seeds: int, starts: int, fo
         began = time.process_time()
         found = maps_of_images(images, replace(settings, seed=seed))
         spent = time.process_time() - began
-        volume = np.asarray(resize(found.maps.volumes[0], (small,) * 3), np.float32)
-        pixel_A = PIXEL_A * BOX / small
-        aligned = align_maps(volume, true_small, pixel_A, limit_A=RIGHT_A)
-        fsc = fourier_shell_correlation(aligned.map, true_small, pixel_A, mask=mask_small)
-        reached = float(resolution_at(fsc.frequency_per_A, fsc.fsc, 0.5).resolution_A)
+        reached, mirrored = made.judge(found.maps.volumes[0])
         runs.append({
-            "seed": seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": aligned.mirrored,
+            "seed": seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
             "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
         })  # fmt: skip
         sys.stdout.write(f"{name}: {runs[-1]}\n")
