@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from tests.engine.particles import make_particles
-from verglas.actions.ab_initio import AbInitio, leg_ends, settings_of
+from tests.support.classified_projects import add_classification
+from verglas.actions import project_run
+from verglas.actions.ab_initio import AbInitio
+from verglas.actions.ab_initio_settings import leg_ends, settings_of
 from verglas.actions.launch import prepare
 from verglas.errors import InputError, JobError
 from verglas.execution import job_control
@@ -20,6 +23,7 @@ from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder, ProjectReference
 from verglas.formats import MrcStackWriter, write_particles
 from verglas.project import Project
+from verglas.project.class_selections import select_classes
 from verglas.project.import_particles import ParticleFields, import_particles
 
 # Jobs compile kernels in processes of their own, which takes minutes on a busy machine.
@@ -95,6 +99,29 @@ def test_maps_can_be_taken_before_the_end_and_noise_claims_no_resolution(tmp_pat
         assert result.values["limit_A"] >= 15.0
         project.take_in()
         assert project.assets("volume")[0]["resolution_A"] is None
+
+
+def test_averages_of_selected_classes_are_its_images(tmp_path: Path) -> None:
+    with project_with_particles(tmp_path) as project:
+        add_classification(
+            project, 1, 1 + np.arange(COUNT) // 5, np.zeros((COUNT, 2)), np.zeros((COUNT // 5, BOX, BOX)), psi_deg=30.0
+        )  # fmt: skip
+        selection = select_classes(project, 1, range(1, COUNT // 5), name="good")
+        run = project_run(
+            project, "ab-initio", selection="good", average_size=2, **{**OPTIONS, "rounds": 4}, workers=1, threads=1
+        )  # fmt: skip
+        assert not run.failures
+        volume = project.asset("volume", 1)
+        values = project.results("volume", volume["id"])[0]["values"]
+        assert (values["selection"], values["package"]) == (selection["id"], 1)
+        # Each class of 5 makes 2 averages, and the last class is not selected.
+        messages = [getattr(one, "text", "") for one in JobFolder.all_in(project.layout.jobs)[-1].events()]
+        assert any("22 averages of 55 particles in 11 classes" in one for one in messages)
+        import_particles(
+            project, tmp_path / "particles.star", ParticleFields(largest_dimension_A=80.0, white_protein=False)
+        )  # fmt: skip
+        with pytest.raises(InputError, match="is of classes of package 1"):
+            project_run(project, "ab-initio", selection="good", package=2, workers=1, threads=1)
 
 
 def test_what_is_missing_is_asked_for() -> None:

@@ -238,8 +238,8 @@ class ClassSums:
         half_images = np.zeros((2, *images.shape), np.float32)
         frc, ratio, mean_weight = (np.zeros((self.classes, rings)) for _ in range(3))
         for number in range(self.classes):
-            halves = [self._completed(half * self.classes + number) for half in (0, 1)]
-            weights = [self._ring_means(sums[..., 2]) for sums in halves]
+            halves = [self.completed(half * self.classes + number) for half in (0, 1)]
+            weights = [self.ring_means(sums[..., 2]) for sums in halves]
             filled = [bool(weight.any()) for weight in weights]
             for half in np.flatnonzero(filled):
                 half_images[half, number] = self._average(halves[half], LEAST_WEIGHT * weights[half])
@@ -255,7 +255,7 @@ class ClassSums:
                 images[number] = self._average(halves[0] + halves[1], added)
         return ClassAverages(images, half_images, frc, ratio, mean_weight, self.occupancy.copy())
 
-    def _completed(self, plane: int) -> NDArray[np.float64]:
+    def completed(self, plane: int) -> NDArray[np.float64]:
         """Return the sums of a plane up to Nyquist, y as in a discrete transform; shape (grid, grid // 2 + 1, 3)."""
         stored = self.planes[plane]
         most = self.grid // 2 - 1
@@ -273,7 +273,7 @@ class ClassSums:
         inside = radius < min(0.5 * self.box, (self.grid // 2 - 1) * self.box / self.grid)
         return np.where(inside, np.rint(radius).astype(np.int64), -1)
 
-    def _ring_means(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    def ring_means(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean over each ring."""
         index = self._rings()
         inside = index >= 0
@@ -285,13 +285,17 @@ class ClassSums:
 
     def _average(self, sums: NDArray[np.float64], added: NDArray[np.float64]) -> NDArray[np.float32]:
         """Return value / (weight + added) in real space, corrected for the gridding, within the circle that fits."""
-        import scipy.fft
-
         index = self._rings()
         total = sums[..., 2] + added[index]
         seen = (index >= 0) & (total > 0.0)
         transform = np.zeros(index.shape, np.complex64)
         transform[seen] = (sums[seen, 0] + 1j * sums[seen, 1]) / total[seen]
+        return self.in_real_space(transform)
+
+    def in_real_space(self, transform: NDArray[np.complex64]) -> NDArray[np.float32]:
+        """Return the image of a completed plane, corrected for the gridding, within the circle that fits."""
+        import scipy.fft
+
         place = np.arange(self.box) - self.box // 2
         image = scipy.fft.irfft2(transform, (self.grid, self.grid), workers=self.threads)
         correction = 1.0 / np.sinc(place / self.grid) ** 2

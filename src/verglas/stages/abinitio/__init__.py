@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "averages": ("Members", "averaged", "members_of_classes"),
     "find": ("AbInitioMaps", "find_maps", "maps_of_images", "run_start", "split_images"),
     "finish": ("FinishedMaps", "finish_round"),
     "rounds": ("judge", "start_round"),

@@ -37,8 +37,9 @@ def memory_needed(images: int, width_A: float, limit_A: float) -> int:
 
 
 def prepared(
-    stack: ParticleStack, places: NDArray[np.int64], settings: AbInitioSettings, limit_A: float, *, threads: int = 1
-) -> ParticleImages:
+    stack: ParticleStack, places: NDArray[np.int64], settings: AbInitioSettings, limit_A: float, *,
+    noise: NDArray[np.float64] | None = None, threads: int = 1,
+) -> ParticleImages:  # fmt: skip
     """Return images of all optics groups as one set of prepared images, in the order of the places.
 
     Parameters
@@ -51,6 +52,8 @@ def prepared(
         Radius and coarsest resolution.
     limit_A
         Finest resolution.
+    noise
+        Spectrum of the noise of each optics group, as of :func:`verglas.engine.background_noise`; measured when None.
     threads
         Threads.
 
@@ -63,7 +66,9 @@ def prepared(
     small = min(box, working_box(box * pixel_A, limit_A))
     small_A = pixel_A * box / small
     inner = background_radius_A(settings.radius_A, box, pixel_A)
-    noise = background_noise(stack, settings.radius_A, threads=threads)[:, : small // 2 + 1] * (small / box) ** 2
+    if noise is None:
+        noise = background_noise(stack, settings.radius_A, threads=threads)
+    noise = noise[:, : small // 2 + 1] * (small / box) ** 2
     parts: list[ParticleImages] = []
     order: list[NDArray[np.int64]] = []
     for first in range(0, len(places), AT_ONCE):
