@@ -121,7 +121,7 @@ def test_averages_of_selected_classes_are_its_images(tmp_path: Path) -> None:
             project, tmp_path / "particles.star", ParticleFields(largest_dimension_A=80.0, white_protein=False)
         )  # fmt: skip
         with pytest.raises(InputError, match="is of classes of package 1"):
-            project_run(project, "ab-initio", selection="good", package=2, workers=1, threads=1)
+            project_run(project, "ab-initio", selection="good", package="2", workers=1, threads=1)
 
 
 def test_what_is_missing_is_asked_for() -> None:
