@@ -25,6 +25,8 @@ from verglas.stages.classification2d import ClassificationSettings, WorkingImage
 from verglas.stages.classification2d.classify import classified_table
 
 SHIFT_A = 30.0
+MASK_PART = 0.46
+"""Of the box, so that some background is left."""
 ROUNDS = 20
 
 
@@ -34,7 +36,10 @@ def classified(made: SimulatedSet, classes: int) -> tuple[ParticleTable, dict[st
     with ParticleStack(made.table, made.folder) as stack:
         optics, white = stack.one_optics()
         settings = ClassificationSettings(
-            classes=classes, mask_radius_A=made.radius_A + 5.0, max_shift_A=SHIFT_A, rounds=ROUNDS
+            classes=classes,
+            mask_radius_A=min(made.radius_A + 5.0, MASK_PART * BOX * PIXEL_A),
+            max_shift_A=SHIFT_A,
+            rounds=ROUNDS,
         )
         working = WorkingImages.to_limit(
             BOX, optics, settings.mask_radius_A, settings.finish_A, contrast_inverted=white
