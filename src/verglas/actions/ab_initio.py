@@ -43,7 +43,7 @@ class AbInitio(Action):
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
         starts: int | None = field(
-            None, help="Independent random starts; the best is gone on with. None: 3, for T, O and I 6.", ge=1, le=50
+            None, help="Independent random starts; the best is gone on with. None: 3, with symmetry 6.", ge=1, le=50
         )  # fmt: skip
         rounds: int = field(60, help="Rounds of each start.", ge=2, le=5000)
         initial_resolution_A: float | None = field(

@@ -127,7 +127,7 @@ def test_images_are_chosen_by_defocus_and_by_chance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symmetry", "usual"), [("O", (True, 6, 15.0, 9.0)), ("D2", (False, 3, 40.0, 15.0)), ("C1", (True, 3, 40.0, 15.0))]
+    ("symmetry", "usual"), [("O", (True, 6, 15.0, 9.0)), ("D2", (False, 6, 40.0, 15.0)), ("C1", (True, 3, 40.0, 15.0))]
 )
 def test_what_is_not_given_follows_from_the_symmetry(symmetry: str, usual: tuple[bool, int, float, float]) -> None:
     of = AbInitioSettings(radius_A=60.0, symmetry=symmetry)
