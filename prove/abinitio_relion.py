@@ -72,7 +72,7 @@ def initial_model(made: SimulatedSet, folder: Path, symmetry: str, most_cpu_s: i
     maps = sorted(folder.glob("run_it*_class001.mrc"))
     if ended.returncode and seconds < 0.95 * most_cpu_s:
         raise RuntimeError(f"relion_refine failed:\n{(folder / 'log.txt').read_text()[-2000:]}")
-    begun = [int(number) for number in re.findall(r"Expectation iteration (\d+) of", (folder / "log.txt").read_text())]
+    begun = [int(number) for number in re.findall(r"iteration (\d+) of", (folder / "log.txt").read_text())]
     figures = {
         "cpu_seconds": round(seconds, 1), "ended": ended.returncode == 0, "rounds": sum(ROUNDS),
         "rounds_done": max(begun, default=1) - (ended.returncode != 0),
