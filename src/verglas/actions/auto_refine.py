@@ -116,6 +116,7 @@ class AutoRefine(Action):
 
     def run(self, context: JobContext) -> None:
         """Run the rounds that have no result yet."""
+        from verglas.actions.auto_refine_classes import begin_classes
         from verglas.actions.auto_refine_ctf import refine_ctf
         from verglas.actions.auto_refine_rounds import begin, end, run_round
         from verglas.stages.refinement import RefinementState
@@ -132,6 +133,9 @@ class AutoRefine(Action):
                 break
             if state.ctf_wanted:
                 refine_ctf(context, state, kept)
+                continue
+            if state.classes_wanted:
+                begin_classes(context, state, kept)
                 continue
             number += 1
             run_round(context, state, kept, number)
