@@ -37,7 +37,7 @@ class ClassReferences:
     masks
         Of each half set, the same for all classes.
     ratio
-        Signal-to-noise ratio, in each shell, of what classes of a half set have beyond its map of all; shape (shells,).
+        Signal-to-noise ratio, in each shell, of what classes have beyond the map of all; shape (shells,).
     """
 
     sources: list[list[Map]]
@@ -48,7 +48,7 @@ class ClassReferences:
 def class_references(
     sums: Sequence[Reconstruction], halves: Sequence[tuple[HalfMap, HalfMap]], settings: RoundSettings, threads: int = 1
 ) -> ClassReferences:
-    """Make what the references of several classes are made of, for independent half sets.
+    """Make what the references of several classes are made of: for each half set, or the same for both.
 
     Parameters
     ----------
@@ -70,30 +70,35 @@ def class_references(
     pixel_A = first.pixel_size_A
     means = (together.half_map(0)[0], together.half_map(1)[0])
     mask = reference_mask(0.5 * (means[0] + means[1]), pixel_A, settings.mask_radius_A, settings.mask, threads)
-    of_half = signal_to_noise(judge(*means, mask, pixel_A, settings.seed, threads).corrected, of_average=False)
-    common = [together.filtered_map(of_half, number) for number in (0, 1)]
-    beyond = [(one[0] - means[0], other[0] - means[1]) for one, other in halves]
+    corrected = judge(*means, mask, pixel_A, settings.seed, threads).corrected
+    beyond = [[one[0] - means[0], other[0] - means[1]] for one, other in halves]
     part = np.array([float(one.images.sum()) for one in sums])
     agreed = np.average(
         [fourier_shell_correlation(*pair, pixel_A, mask=mask, workers=threads).fsc for pair in beyond],
         axis=0, weights=part,
     )  # fmt: skip
     ratio = difference_to_noise(agreed)
+    if settings.independent_halves:
+        of_half = signal_to_noise(corrected, of_average=False)
+        common = [together.filtered_map(of_half, number) for number in (0, 1)]
+        reach_A = max(settings.mask_radius_A, settings.search_radius_A)
+        masks = [
+            np.maximum.reduce([
+                reference_mask(volume, pixel_A, reach_A, settings.mask, threads)
+                for volume in (means[number], *(pair[number][0] for pair in halves))
+            ])
+            for number in (0, 1)
+        ]  # fmt: skip
+    else:
+        ratio = 2.0 * ratio
+        common = [together.filtered_map(signal_to_noise(corrected))] * 2
+        beyond = [[np.float32(0.5) * (one + other)] * 2 for one, other in beyond]
+        masks = [mask, mask]
     shells = np.arange(len(ratio)) / (first.box * pixel_A)
     wiener = curve(shells, ratio / (1.0 + ratio))
     sources = [
         [whole + apply_filter(own, pixel_A, wiener, workers=threads) for whole, own in zip(common, pair, strict=True)]
         for pair in beyond
-    ]
-    reach_A = max(settings.mask_radius_A, settings.search_radius_A)
-    masks = [
-        np.maximum.reduce(
-            [
-                reference_mask(volume, pixel_A, reach_A, settings.mask, threads)
-                for volume in (means[number], *(pair[number][0] for pair in halves))
-            ]
-        )
-        for number in (0, 1)
     ]
     return ClassReferences(sources, masks, ratio)
 

@@ -84,16 +84,18 @@ def class_maps(
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
-        sources = [work.filtered_map(of_half, number) for number in (0, 1)] if sources is None else sources
+        if sources is None:
+            sources = [work.filtered_map(of_half, number) for number in (0, 1)]
         if local_filters and resolution.resolution_A < settings.start_A:
             choice = choose_filters(
                 sources, (first, second), of_half, mask, pixel_A, resolution.resolution_A, threads
             )  # fmt: skip
             sources = [choice.apply(source, pixel_A, threads) for source in sources]
-        # Searches may see more of the references than refinement does.
-        reach_A = max(settings.mask_radius_A, settings.search_radius_A)
-        masks = masks or [reference_mask(half, pixel_A, reach_A, settings.mask, threads) for half in (first, second)]
-    else:
+        if masks is None:
+            # Searches may see more of the references than refinement does.
+            reach_A = max(settings.mask_radius_A, settings.search_radius_A)
+            masks = [reference_mask(half, pixel_A, reach_A, settings.mask, threads) for half in (first, second)]
+    elif sources is None or masks is None:
         sources, masks = [both, both], [mask, mask]
     references = np.stack([
         apply_reference_mask(source, own, pixel_A, settings.mask, threads)

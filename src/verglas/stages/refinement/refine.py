@@ -100,7 +100,7 @@ def finish_round(
             halves = [(one[0], halves[k][1]) for one, k in zip(halves, found_order.order, strict=True)]
             rows.permute(found_order.order, np.flatnonzero(work.halves == 1))
     local = settings.regularisation == "local"
-    shared = class_references(work.sums, halves, settings, threads) if several and settings.independent_halves else None
+    shared = class_references(work.sums, halves, settings, threads) if several else None
     maps = [
         class_maps(
             one,

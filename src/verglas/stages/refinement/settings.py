@@ -72,7 +72,7 @@ class AutoRefineSettings:
     symmetry
         Point group, in its standard setting.
     classes
-        Number of classes; they begin with random occupancies after the first round, or with a volume each.
+        Number of classes; they begin with a volume each, or are found once one class has nothing more to give.
     independent_halves
         Each half set is aligned to a map of its own images alone; False: both to one map, with the limit kept below
         the resolution that is reported.
