@@ -30,6 +30,9 @@ COARSEST_A = 60.0
 ITERATIONS = 16
 VARYING = 0.05
 """Power of what varies, over that of the map."""
+RARELY_SEEN = 1.0
+"""Weights are taken for larger by this part of their shell's mean: what few particles show would else be a component of
+these few, made of their noise."""
 OVERSAMPLED = 8.0
 """Voxels of the sums for each component of the box."""
 
@@ -141,7 +144,7 @@ class Residuals:
         filled = float(self.mask.mean(dtype=np.float64))
         power = np.interp(np.arange(len(self.mask) // 2 + 1), np.arange(len(signal)), signal)
         added = filled / (OVERSAMPLED * VARYING * np.maximum(power, 1e-6 * power.max()))
-        return sums.regularised_map(added, threads=self.threads) * self.mask
+        return sums.regularised_map(added, RARELY_SEEN, threads=self.threads) * self.mask
 
     def compared(self, volumes: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the products of residuals with maps, shape (n, maps), and of the maps as images show them.
