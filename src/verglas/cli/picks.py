@@ -11,6 +11,8 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 
 image_argument = click.argument("image", type=int)
 point = (float, float)
+TELLS = 0.7
+"""Part of kept and dropped picks on a threshold's right side from which on it is worth using."""
 
 
 def _say(counts: dict[int, int], as_json: bool) -> None:
@@ -86,9 +88,10 @@ def learn(
         f"none; {len(found['images'])} images changed."
     )
     if found["threshold"] is not None:
+        apart = f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right): "
+        better = "use it with verglas picks threshold." if found["told_apart"] >= TELLS else "too little to use it."
         console().print(
-            f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right); use it with "
-            "verglas picks threshold, or pick again with --picker templates --template-classes."
+            f"{apart}{better} Picking again with --picker templates --template-classes scores every candidate anew."
         )
 
 
