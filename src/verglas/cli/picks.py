@@ -11,8 +11,6 @@ from verglas.cli.common import console, json_option, open_project, print_json, p
 
 image_argument = click.argument("image", type=int)
 point = (float, float)
-TELLS = 0.7
-"""Part of kept and dropped picks on a threshold's right side from which on it is worth using."""
 
 
 def _say(counts: dict[int, int], as_json: bool) -> None:
@@ -87,12 +85,14 @@ def learn(
         f"{found['kept']} picks are in the selected classes, {found['dropped']} in others, {found['unclassified']} in "
         f"none; {len(found['images'])} images changed."
     )
+    anew = "picking again with --picker templates --template-classes scores every candidate anew."
     if found["threshold"] is not None:
-        apart = f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right): "
-        better = "use it with verglas picks threshold." if found["told_apart"] >= TELLS else "too little to use it."
         console().print(
-            f"{apart}{better} Picking again with --picker templates --template-classes scores every candidate anew."
+            f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right): use it with "
+            f"verglas picks threshold; {anew}"
         )
+    elif found["told_apart"] is not None:
+        console().print(f"Their scores do not tell them apart ({found['told_apart']:.0%} right at best); {anew}")
 
 
 @picks.command()
