@@ -15,7 +15,7 @@ from tools.measured import record
 
 from verglas.stages.classification2d import ClassificationSettings, WorkingImages, classify_images
 
-PARTICLES, REPEATS, ROUNDS, SNR, MASK_A, SHIFT_A = 300, 5, 3, 0.1, 100.0, 20.0
+PARTICLES, REPEATS, ROUNDS, SNR, MASK_A, SHIFT_A = 200, 5, 3, 0.1, 100.0, 20.0
 LIMITS_A = (20.0, 12.0, 8.0)
 
 
