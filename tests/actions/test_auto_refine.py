@@ -45,7 +45,13 @@ def difference(one: Path, two: Path) -> str:
     return f"{np.count_nonzero(away)} voxels differ, by {away.max():g} of {np.abs(maps[0]).max():g}"
 
 
-def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("classes", "killed_at", "results"), [(1, "round-001.npz", 8), (2, "round-001-classes-0.npz", 10)]
+)
+def test_a_killed_refinement_resumes_to_the_same_answer(
+    tmp_path: Path, classes: int, killed_at: str, results: int
+) -> None:
+    """Killed after a round, and where one of the half sets has found its classes."""
     table, truth = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)
     write_particles(table, tmp_path / "particles.star")
     with Project.create(tmp_path / "p") as project:
@@ -58,13 +64,13 @@ def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
 
         def new_job(*, killed: bool) -> JobFolder:
             ready = prepare(
-                AutoRefine, OPTIONS, inputs, project_folder=project.folder,
+                AutoRefine, OPTIONS | {"classes": classes}, inputs, project_folder=project.folder,
                 project=ProjectReference(name="p", id="1"), workers=1, threads=1,
             )  # fmt: skip
             job, process = ready.start()
             if killed:
                 end = time.monotonic() + 240
-                while not (job.scratch / "round-001.npz").exists():
+                while not (job.scratch / killed_at).exists():
                     assert time.monotonic() < end
                     time.sleep(0.02)
                 os.kill(process.pid, signal.SIGKILL)
@@ -75,12 +81,13 @@ def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
             return job
 
         jobs = [new_job(killed=killed) for killed in (False, True)]
-        for number in (1, 2):
-            for ending in ("_par_1.npy", "_1_map1.mrc", "_1.mrc"):
+        # Round 1 has one class, whatever is wanted.
+        for number, k in [(1, 1), *((2, k) for k in range(1, classes + 1))]:
+            for ending in (f"_par_{k}.npy", f"_{k}_map1.mrc", f"_{k}.mrc"):
                 name = f"{number:02d}{ending}"
                 one, two = (job.results_folder / f"volume_{job.number}_{name}" for job in jobs)
                 assert contents(one) == contents(two), f"{name}: {difference(one, two)}"
-        assert project.take_in()["results"] == 8
+        assert project.take_in()["results"] == results
         names = [one["name"] for one in project.assets("refinement")]
         assert names == [f"Auto #{job} (Rnd. {number})" for job in (1, 2) for number in (1, 2)]
 

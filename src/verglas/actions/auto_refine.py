@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,9 @@ SECONDS_A_PIXEL = 8e-7
 SECONDS_A_VOXEL = 1e-5
 LOCAL_BYTES_A_VOXEL = 48
 """Four transforms, the same in one band, and the errors of all filters."""
+
+CLASSES_FOUND_A, MOST_FINDING, VARIATION_BYTES = 10.0, 10_000, 20
+"""Resolution at which classes are found, by how many particles of a half set, and what each component takes."""
 
 
 class AutoRefine(Action):
@@ -106,6 +110,10 @@ class AutoRefine(Action):
         references = 12 * (2 * box) ** 3 + 2 * classes * 4 * (2 * box) ** 3
         if settings.regularisation == "local":
             references += LOCAL_BYTES_A_VOXEL * box**3
+        if classes > 1:
+            # Images of one half set, to the resolution at which classes are found.
+            points = 0.5 * math.pi * (0.5 * box * min(1.0, 2.0 * package["pixel_size_A"] / CLASSES_FOUND_A)) ** 2
+            references += round(min(particles, MOST_FINDING) * points * VARIATION_BYTES)
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + references + 256 * 60 * box**2,
             disk_bytes=(chunks + 2) * classes * sums + settings.rounds * classes * (12 * box**3 + 250 * particles),
@@ -116,6 +124,7 @@ class AutoRefine(Action):
 
     def run(self, context: JobContext) -> None:
         """Run the rounds that have no result yet."""
+        from verglas.actions.auto_refine_classes import begin_classes
         from verglas.actions.auto_refine_ctf import refine_ctf
         from verglas.actions.auto_refine_rounds import begin, end, run_round
         from verglas.stages.refinement import RefinementState
@@ -132,6 +141,9 @@ class AutoRefine(Action):
                 break
             if state.ctf_wanted:
                 refine_ctf(context, state, kept)
+                continue
+            if state.classes_wanted:
+                begin_classes(context, state, kept)
                 continue
             number += 1
             run_round(context, state, kept, number)

@@ -127,7 +127,7 @@ def test_ice_has_its_ring_and_forgets_itself():
     k = np.linspace(0.01, 0.6, 600)
     peak = k[np.argmax(structure_factor(k))]
     assert 1 / peak == pytest.approx(3.7, abs=0.1)
-    keep, damping = water_memory(k, MovieParameters())
+    keep, damping = water_memory(k, MovieParameters(), 2.0)
     assert np.all(np.diff(keep) <= 0)
     assert np.all((damping <= 1) & (damping > 0))
 
