@@ -1,152 +1,208 @@
-"""Real apoferritin, EMPIAR-10146: twelve micrographs to a map by nothing but our own steps, beside model 6z6u.
+"""Real apoferritin, EMPIAR-10146: twelve micrographs to a map by nothing but our own jobs, beside model and RELION.
 
-CTF, picks at one setting of a ring, particles, Auto Refine in O. The start is the model's density low-passed to 15 A:
-at 20 A and coarser apoferritin is a round shell that says nothing of poses. What is finer than 15 A is the particles'
-own.
-The map is measured against the model inside the protein's shell, with the spherical average taken off both; without
-that, shell and cavity dominate the curve. The hand cannot be known from these images.
+CTF, picks at one setting of a ring, 2D classes and a selection by their quality, Ab-Initio 3D in O, Auto Refine. RELION
+3.1 refines the same particles, and so does Auto Refine once more from where RELION starts: the model's density,
+low-passed to 15 A. At 20 A and coarser apoferritin is a round shell that says nothing of poses. What is finer than 15 A
+is the particles' own.
+
+    python -m prove.apoferritin FOLDER [SECONDS]
+
+keeps everything in a folder, and goes on there from the last job that was done. RELION runs in the background, at the
+lowest priority and for SECONDS at most, from when its particles are there; it is waited for at the end.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tools.measured import REPOSITORY, record
 
-from verglas.engine.map_views import new_figure, orthogonal_views, save_figure, show_image
-from verglas.formats import MrcStackWriter, ParticleTable, read_image, write_mrc
-from verglas.microscopy import Optics
-from verglas.signal import fourier_shell_correlation, resolution_at, sphere_mask
-from verglas.stages.ctf_estimation import SearchSettings, estimate_ctf
-from verglas.stages.extraction import BoxSettings, MicrographFacts, extract_particles, particle_table
-from verglas.stages.picking import AreaSettings, PickingSettings, pick_particles
-from verglas.stages.refinement import AutoRefineSettings, refine_particles
+from prove import relion_refine
+from prove.apoferritin_map import Judged, Map, draw, judged, nearer_hand
+from prove.picking import FERRITIN, PIXEL_A, REAL
+from verglas.actions import project_run
+from verglas.execution.job_folder import JobFolder
+from verglas.formats import ParticleTable, write_mrc
+from verglas.formats.mrc import read_mrc_volume
+from verglas.project import Project
+from verglas.project.class_selections import classes_of, select_classes, suggest_classes
+from verglas.project.import_others import import_micrographs, import_volumes
 from verglas.stages.simulation import make_density, read_atoms
 from verglas.stages.simulation.parameters import SpecimenParameters
 
-REAL = Path(os.environ.get("VERGLAS_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
-PICTURE = REPOSITORY / "docs" / "images" / "auto_refine_apoferritin.png"
-PIXEL_A, CS_MM, BOX = 1.5, 0.001, 120
-RADIUS_A, SHELL_A, EDGE_A = 66.0, (45.0, 64.0), 4.0
-START_A = 15.0
-THREADS = 2
-RING = PickingSettings(
-    shape="ring", areas=AreaSettings(edge_distance_A=0.0), radius_A=62.0, inner_radius_A=36.0, max_radius_A=65.0,
-    min_distance_A=90.0, highest_resolution_A=20.0,
-)  # fmt: skip
+IMAGES = REPOSITORY / "docs" / "images"
+BOX, SIZE_A, MASS_KDA = 120, 130.0, 474.0
+RADIUS_A, START_A, DIAMETER_A = 66.0, 15.0, 150.0
+"""Of our masks; of the low-pass of the model; of RELION's mask on images."""
+RELION_SECONDS = 5400.0
+RESOURCES: dict[str, Any] = {"threads": 1, "workers": 1}
+AB_INITIO: dict[str, Any] = {}
+REFINE = {"symmetry": "O", "mask_radius_A": RADIUS_A, "initial_resolution_A": START_A}
 
 
-def particles(folder: Path) -> ParticleTable:
-    """Write the stack of all particles and return its table."""
-    entries = []
-    with MrcStackWriter(folder / "particles.mrcs", BOX, BOX, PIXEL_A) as writer:
-        for number, path in enumerate(sorted((REAL / "apoferritin" / "micrographs").glob("*.png")), start=1):
-            image, _ = read_image(path)
-            found = estimate_ctf(
-                image, PIXEL_A, spherical_aberration_mm=CS_MM, settings=SearchSettings(finest_A=5.0)
-            ).values
-            u, v = found.mean_A + found.half_astigmatism_A, found.mean_A - found.half_astigmatism_A
-            optics = Optics(300.0, CS_MM, 0.07, PIXEL_A)
-            picks = pick_particles(image, PIXEL_A, optics, (u, v, found.angle, 0.0), settings=RING)
-            centres = picks.positions_A / PIXEL_A
-            inside = ((centres > BOX // 2) & (centres < np.array(image.shape[::-1]) - BOX // 2)).all(axis=1)
-            shifts = []
-            settings = BoxSettings(box=BOX, background_radius_px=min(RADIUS_A / PIXEL_A, 0.46 * BOX))
-            for images, moved in extract_particles(image, centres[inside], settings):
-                shifts.append(moved)
-                for one in images:
-                    writer.append(one)
-            facts = MicrographFacts(
-                number, path.name, PIXEL_A, (image.shape[0], image.shape[1]), 300.0, CS_MM, 0.07, u, v,
-                float(np.rad2deg(found.angle)),
-            )  # fmt: skip
-            entries.append((facts, centres[inside], np.concatenate(shifts)))
-    return particle_table(
-        entries, stack="particles.mrcs", box=BOX, pixel_size_A=PIXEL_A, contrast_inverted=False, seed=1
+class Chain:
+    """The jobs of a project, each run once: where one is done already its results are taken.
+
+    Attributes
+    ----------
+    cpu_s
+        CPU seconds of each step.
+    """
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.cpu_s: dict[str, float] = {}
+
+    def run(self, step: str, action: str, **options: Any) -> JobFolder:
+        """Run a step, or find the job that was it: jobs are told apart by their order."""
+        done = sorted(path for path in (self.project.folder / "Jobs").glob(f"{len(self.cpu_s) + 1:06d}-*"))
+        job = JobFolder(done[0]) if done else project_run(self.project, action, **options, **RESOURCES).job
+        state = job.state()
+        if action not in job.path.name or state.name != "done":
+            raise RuntimeError(f"{job.path} is {state.name}; remove the folder to begin anew.")
+        self.cpu_s[step] = round(state.cpu_seconds or 0.0, 1)
+        sys.stdout.write(f"   {step}: {self.cpu_s[step]} CPU-s\n")
+        sys.stdout.flush()
+        return job
+
+
+def opened(folder: Path) -> Project:
+    """Return the project in a folder, with the micrographs in it."""
+    if folder.is_dir():
+        return Project.open(folder)
+    project = Project.create(folder)
+    files = sorted((REAL / "apoferritin" / "micrographs").glob("*.png"))
+    import_micrographs(project, [str(one) for one in files], pixel_size_A=PIXEL_A, voltage_kV=300.0, cs_mm=0.001)
+    return project
+
+
+def to_particles(chain: Chain) -> dict[str, Any]:
+    """Go from micrographs to the package of particles in good classes; return figures of the selection."""
+    project = chain.project
+    chain.run("ctf", "find-ctf", box_size=512)
+    chain.run("picks", "find-particles", picker="ring", save_picture=False, **FERRITIN)
+    chain.run(
+        "stack", "create-package", largest_dimension_A=SIZE_A, box_size=BOX, symmetry="O", molecular_weight_kDa=MASS_KDA
     )
+    chain.run("classes", "classify-2d", package="1", classes=12, rounds=20, finish_resolution_A=8.0)
+    classes = classes_of(project, "last")
+    if not project.assets("selection"):
+        select_classes(project, "last", suggest_classes(project, "last"), name="suggested", note="by their quality")
+    chosen = project.assets("selection")[-1]["members"]
+    chain.run("selected", "package-from-classes", symmetry="O", remove_duplicates_A=60.0)
+    picked, kept = (project.asset("package", number)["count"] for number in (1, 2))
+    return {
+        "picked": picked, "classes": len(classes), "classes_selected": len(chosen), "particles": kept,
+        "selected_part": round(sum(one["particles"] for one in classes if one["number"] in chosen) / picked, 4),
+    }  # fmt: skip
 
 
-def without_mean_shell(volume: np.ndarray) -> np.ndarray:
-    """Return a map less its mean at each distance from the middle."""
-    axis = np.arange(len(volume)) - len(volume) // 2
-    distance = np.rint(np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)).astype(int)
-    mean = np.bincount(distance.ravel(), volume.ravel()) / np.bincount(distance.ravel())
-    return np.asarray(volume - mean[distance], np.float32)
+def start_relion(folder: Path, project: Project, model: Map, seconds: float) -> None:
+    """Start RELION on the selected particles in the background, where it has not been started yet."""
+    if folder.is_dir():
+        return
+    package = project.asset("package", 2)
+    table = ParticleTable.load(project.folder / package["particles_path"])
+    relion_refine.prepare(folder, table, project.folder / package["path"], model, PIXEL_A)
+    relion_refine.start(folder, DIAMETER_A, START_A, "O", seconds)
 
 
-def shell_mask() -> np.ndarray:
-    """Return the soft mask of the protein's shell."""
-    shape = (BOX,) * 3
-    outer = sphere_mask(shape, SHELL_A[1], PIXEL_A, edge_A=EDGE_A)
-    return np.asarray(outer - sphere_mask(shape, SHELL_A[0] - EDGE_A, PIXEL_A, edge_A=EDGE_A), np.float32)
+def newest_volume(project: Project, beginning: str) -> dict[str, Any]:
+    """Return the last volume whose name begins so."""
+    found: dict[str, Any] = [one for one in project.assets("volume") if one["name"].startswith(beginning)][-1]
+    return found
 
 
-def draw(volume: np.ndarray, model: np.ndarray, curves: dict[str, Any]) -> None:
-    """Draw sections and projections of map and model, and the curves."""
-    figure = new_figure(12.0, 6.5)
-    axes = figure.subplots(1, 3, width_ratios=(1.4, 1.4, 1.0))
-    show_image(axes[0], orthogonal_views(volume), "map: projections, central sections")
-    show_image(axes[1], orthogonal_views(model), "6z6u")
-    for name, (frequency, values) in curves.items():
-        axes[2].plot(frequency, values, label=name)
-    axes[2].axhline(0.143, color="0.7", lw=0.8)
-    axes[2].axhline(0.5, color="0.7", lw=0.8)
-    axes[2].set(xlabel="1/A", ylabel="correlation", ylim=(-0.1, 1.02))
-    axes[2].legend()
-    save_figure(figure, PICTURE)
+def half_maps(project: Project) -> tuple[Map, Map]:
+    """Return the half maps of the last refinement."""
+    made = newest_volume(project, "Auto #")
+    first, second = (
+        np.asarray(read_mrc_volume(project.folder / made[f"half_map_{number}_path"])[0], np.float32)
+        for number in (1, 2)
+    )
+    return first, second
+
+
+def refined(chain: Chain, step: str, volume: dict[str, Any]) -> tuple[tuple[Map, Map], dict[str, Any]]:
+    """Refine the selected particles from a volume; return half maps and figures of the job."""
+    before = len(chain.project.assets("refinement"))
+    chain.run(step, "auto-refine", package="2", reference=str(volume["id"]), **REFINE)
+    rounds = chain.project.assets("refinement")
+    return half_maps(chain.project), {
+        "cpu_s": chain.cpu_s[step], "rounds": len(rounds) - before,
+        "resolution_A": round(newest_volume(chain.project, "Auto #")["resolution_A"], 3),
+    }  # fmt: skip
 
 
 def main() -> None:
+    """Measure and record."""
     if not (REAL / "apoferritin").is_dir():
         raise FileNotFoundError(f"{REAL} is not there: set VERGLAS_REAL_DATA to the folder of real data.")
+    folder, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else RELION_SECONDS
+    folder.mkdir(exist_ok=True)
     specimen = SpecimenParameters(model=str(next((REAL / "models").glob("6z6u*"))))
     model = make_density(read_atoms(specimen, specimen.conformations[0]), BOX, PIXEL_A)
-    rounds: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        began = time.process_time()
-        table = particles(folder)
-        before = time.process_time() - began
-        sys.stdout.write(f"   {len(table)} particles, {before:.0f} CPU-s\n")
-        sys.stdout.flush()
-        settings = AutoRefineSettings(mask_radius_A=RADIUS_A, symmetry="O", start_A=START_A, search_range_A=20.0)
-
-        def note(state: Any, rows: Any, maps: Any) -> None:
-            rounds.append({"limit_A": round(state.before_A, 2), "resolution_A": round(maps[0].resolution_A, 2),
-                           "used": int(rows.used.sum()), "turned": round(state.turned, 3),
-                           "cpu_s": round(time.process_time() - began - before, 1)})  # fmt: skip
-            sys.stdout.write(f"   {rounds[-1]}\n")
-            sys.stdout.flush()
-
-        found = refine_particles(table, folder, model, settings, threads=THREADS, progress=note)
-        seconds = time.process_time() - began - before
-    made = found.maps[0]
-    assert made.half_maps is not None and made.part_fsc is not None
-    mask = shell_mask()
-    halves = [without_mean_shell(one) for one in made.half_maps]
-    both, target = without_mean_shell(0.5 * (made.half_maps[0] + made.half_maps[1])), without_mean_shell(model)
-    to_model = fourier_shell_correlation(both, target, PIXEL_A, mask=mask)
-    of_halves = fourier_shell_correlation(halves[0], halves[1], PIXEL_A, mask=mask)
-    draw(made.map, model, {
-        "halves, shell, less spherical average": (of_halves.frequency_per_A, of_halves.fsc),
-        "map and model": (to_model.frequency_per_A, to_model.fsc),
-    })  # fmt: skip
-    if "--keep" in sys.argv:
-        write_mrc(Path(sys.argv[-1]), made.map, PIXEL_A)
+    with opened(folder / "project") as project:
+        chain = Chain(project)
+        selection = to_particles(chain)
+        start_relion(folder / "relion", project, model, seconds)
+        chain.run("ab initio", "ab-initio", package="2", symmetry="O", **AB_INITIO)
+        startup = newest_volume(project, "Volume From Startup")
+        found = np.asarray(read_mrc_volume(project.folder / startup["path"])[0], np.float32)
+        ours, figures = refined(chain, "auto refine", startup)
+        if not (folder / "model.mrc").exists():
+            write_mrc(folder / "model.mrc", model, PIXEL_A)
+            import_volumes(project, [str(folder / "model.mrc")])
+        from_model, figures_of_model = refined(chain, "auto refine from the model", newest_volume(project, "model"))
+    run = relion_refine.wait(folder / "relion")
+    theirs = run.figures
+    ours, of_hand, of_other = nearer_hand(ours, model, PIXEL_A)
+    pair, of_start, _ = nearer_hand((found, found), model, PIXEL_A)
+    curves = {name: judged(halves, model, PIXEL_A) for name, halves in (
+        ("nothing", ours), ("model", from_model), ("relion", run.half_maps), ("startup", pair),
+    )}  # fmt: skip
+    pictures(ours, run.half_maps, model, curves)
+    ratios = {f"from_{name}": round(theirs["cpu_s_of_workers"] / one["cpu_s"], 1)
+              for name, one in (("nothing", figures), ("the_model", figures_of_model))}  # fmt: skip
     record("apoferritin", {
-        "micrographs": 12, "particles": len(table), "symmetry": "O", "start": "6z6u low-passed", "start_A": START_A,
-        "auto_refine_resolution_A": round(float(found.state.resolution_A[-1]), 3),
-        "halves_in_shell_0.143_A": round(resolution_at(of_halves.frequency_per_A, of_halves.fsc).resolution_A, 3),
-        "model_in_shell_0.5_A": round(resolution_at(to_model.frequency_per_A, to_model.fsc, 0.5).resolution_A, 3),
-        "model_in_shell_0.143_A": round(resolution_at(to_model.frequency_per_A, to_model.fsc).resolution_A, 3),
-        "cpu_s_ctf_picks_particles": round(before, 1), "cpu_s_auto_refine": round(seconds, 1), "rounds": rounds,
+        "micrographs": 12, "symmetry": "O", "model": "6z6u", "box": BOX, "pixel_size_A": PIXEL_A, **selection,
+        "cpu_s": chain.cpu_s, "cpu_s_of_the_chain": round(sum(
+            value for name, value in chain.cpu_s.items() if name != "auto refine from the model"
+        ), 1),
+        "ab_initio": {
+            "settings": AB_INITIO, "model_0.5_A": curves["startup"].figures["model_0.5_A"],
+            "mean_fsc_20_to_7_A": round(of_start, 3),
+        },
+        "auto_refine": {
+            "start": "ab initio", **figures, **curves["nothing"].figures,
+            "mean_fsc_20_to_7_A_of_both_hands": [round(of_hand, 3), round(of_other, 3)],
+        },
+        "auto_refine_from_the_model": {"start_A": START_A, **figures_of_model, **curves["model"].figures},
+        "relion_from_the_model": {"start_A": START_A, **theirs, **curves["relion"].figures},
+        "cpu_ratio_of_refinements": ratios,
+        "cpu_ratio_is": "of both to their ends" if run.ended else "a lower bound: RELION was ended before its end",
     })  # fmt: skip
+
+
+def pictures(ours: tuple[Map, Map], theirs: tuple[Map, Map], model: Map, curves: dict[str, Judged]) -> None:
+    """Draw the maps beside the model and RELION's."""
+    shown = curves["nothing"].figures["halves_0.143_A"]
+    draw(
+        IMAGES / "auto_refine_apoferritin.png",
+        {
+            "verglas": (0.5 * (ours[0] + ours[1]), shown), "RELION 3.1": (0.5 * (theirs[0] + theirs[1]), shown),
+            "model 6z6u": (model, shown),
+        },
+        {
+            "verglas, halves": curves["nothing"].halves, "verglas, model": curves["nothing"].model,
+            "RELION, halves": curves["relion"].halves, "RELION, model": curves["relion"].model,
+            "ab initio, model": curves["startup"].model,
+        },
+        PIXEL_A,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
