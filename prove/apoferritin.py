@@ -21,7 +21,7 @@ import numpy as np
 from tools.measured import REPOSITORY, record
 
 from prove import relion_refine
-from prove.apoferritin_map import Judged, Map, draw, judged, nearer_hand
+from prove.apoferritin_map import Map, draw, judged, nearer_hand
 from prove.picking import FERRITIN, PIXEL_A, REAL
 from verglas.actions import project_run
 from verglas.execution.job_folder import JobFolder
@@ -152,55 +152,55 @@ def main() -> None:
         chain.run("ab initio", "ab-initio", package="2", symmetry="O", **AB_INITIO)
         startup = newest_volume(project, "Volume From Startup")
         found = np.asarray(read_mrc_volume(project.folder / startup["path"])[0], np.float32)
-        ours, figures = refined(chain, "auto refine", startup)
+        from_nothing, of_nothing = refined(chain, "auto refine", startup)
         if not (folder / "model.mrc").exists():
             write_mrc(folder / "model.mrc", model, PIXEL_A)
             import_volumes(project, [str(folder / "model.mrc")])
-        from_model, figures_of_model = refined(chain, "auto refine from the model", newest_volume(project, "model"))
+        from_model, of_model = refined(chain, "auto refine from the model", newest_volume(project, "model"))
     run = relion_refine.wait(folder / "relion")
-    theirs = run.figures
-    ours, of_hand, of_other = nearer_hand(ours, model, PIXEL_A)
-    pair, of_start, _ = nearer_hand((found, found), model, PIXEL_A)
-    curves = {name: judged(halves, model, PIXEL_A) for name, halves in (
-        ("nothing", ours), ("model", from_model), ("relion", run.half_maps), ("startup", pair),
-    )}  # fmt: skip
-    pictures(ours, run.half_maps, model, curves)
-    ratios = {f"from_{name}": round(theirs["cpu_s_of_workers"] / one["cpu_s"], 1)
-              for name, one in (("nothing", figures), ("the_model", figures_of_model))}  # fmt: skip
+    maps, measured = {}, {}
+    for name, halves in (
+        ("ab initio", (found, found)), ("from nothing", from_nothing), ("from the model", from_model),
+        ("RELION", run.half_maps),
+    ):  # fmt: skip
+        maps[name], near, far = nearer_hand(halves, model, PIXEL_A)
+        measured[name] = judged(maps[name], model, PIXEL_A).figures | {
+            "mean_fsc_20_to_7_A": round(near, 3), "of_the_other_hand": round(far, 3)
+        }  # fmt: skip
+    # Halves of one map agree anyway, and those of an iteration are filtered.
+    for name in ("ab initio",) if run.ended else ("ab initio", "RELION"):
+        del measured[name]["halves_0.143_A"]
+    pictures(maps, model, run.ended)
+    cpu_s = chain.cpu_s
     record("apoferritin", {
         "micrographs": 12, "symmetry": "O", "model": "6z6u", "box": BOX, "pixel_size_A": PIXEL_A, **selection,
-        "cpu_s": chain.cpu_s, "cpu_s_of_the_chain": round(sum(
-            value for name, value in chain.cpu_s.items() if name != "auto refine from the model"
-        ), 1),
-        "ab_initio": {
-            "settings": AB_INITIO, "model_0.5_A": curves["startup"].figures["model_0.5_A"],
-            "mean_fsc_20_to_7_A": round(of_start, 3),
+        "cpu_s": cpu_s,
+        "cpu_s_from_micrographs_to_map": round(sum(cpu_s.values()) - cpu_s["auto refine from the model"], 1),
+        "ab_initio": {"settings": AB_INITIO, **measured["ab initio"]},
+        "auto_refine_from_ab_initio": {**of_nothing, **measured["from nothing"]},
+        "auto_refine_from_the_model": {"start_A": START_A, **of_model, **measured["from the model"]},
+        "relion_from_the_model": {"start_A": START_A, **run.figures, **measured["RELION"]},
+        "relion_cpu_over_verglas": {
+            "from_ab_initio": round(run.spent_s / of_nothing["cpu_s"], 1),
+            "from_the_model": round(run.spent_s / of_model["cpu_s"], 1),
+            "is": run.ratio_is,
         },
-        "auto_refine": {
-            "start": "ab initio", **figures, **curves["nothing"].figures,
-            "mean_fsc_20_to_7_A_of_both_hands": [round(of_hand, 3), round(of_other, 3)],
-        },
-        "auto_refine_from_the_model": {"start_A": START_A, **figures_of_model, **curves["model"].figures},
-        "relion_from_the_model": {"start_A": START_A, **theirs, **curves["relion"].figures},
-        "cpu_ratio_of_refinements": ratios,
-        "cpu_ratio_is": "of both to their ends" if run.ended else "a lower bound: RELION was ended before its end",
     })  # fmt: skip
 
 
-def pictures(ours: tuple[Map, Map], theirs: tuple[Map, Map], model: Map, curves: dict[str, Judged]) -> None:
-    """Draw the maps beside the model and RELION's."""
-    shown = curves["nothing"].figures["halves_0.143_A"]
+def pictures(maps: dict[str, tuple[Map, Map]], model: Map, ended: bool) -> None:
+    """Draw the maps beside the model, all low-passed alike, and their curves."""
+    curves = {name: judged(halves, model, PIXEL_A) for name, halves in maps.items()}
+    finest = min(curves[name].figures["halves_0.143_A"] for name in ("from nothing", "from the model"))
+    shown = {
+        "verglas, from ab initio": maps["from nothing"], "verglas, from the model at 15 A": maps["from the model"],
+        "RELION 3.1" + ("" if ended else ", as far as it came"): maps["RELION"], "model 6z6u": (model, model),
+    }  # fmt: skip
     draw(
         IMAGES / "auto_refine_apoferritin.png",
-        {
-            "verglas": (0.5 * (ours[0] + ours[1]), shown), "RELION 3.1": (0.5 * (theirs[0] + theirs[1]), shown),
-            "model 6z6u": (model, shown),
-        },
-        {
-            "verglas, halves": curves["nothing"].halves, "verglas, model": curves["nothing"].model,
-            "RELION, halves": curves["relion"].halves, "RELION, model": curves["relion"].model,
-            "ab initio, model": curves["startup"].model,
-        },
+        {title: (0.5 * (first + second), finest) for title, (first, second) in shown.items()},
+        {f"{name}, and model": curve.model for name, curve in curves.items()}
+        | {"from the model, halves": curves["from the model"].halves},
         PIXEL_A,
     )  # fmt: skip
 

@@ -64,12 +64,24 @@ class RelionRun:
     resolution_A: float
 
     @property
+    def spent_s(self) -> float:
+        """CPU seconds of the workers, as far as there is a result of them."""
+        return max(self.cpu_s.values())
+
+    @property
+    def ratio_is(self) -> str:
+        """What a ratio with these seconds is."""
+        if self.ended:
+            return "of both to their ends"
+        return "a lower bound: RELION was ended before its end, and counts until its last whole iteration"
+
+    @property
     def figures(self) -> dict[str, Any]:
         """What is recorded of it."""
         return {
             "program": "relion_refine_mpi 3.1.3", "came_to_its_end": self.ended,
             "iterations": max(int(name[2:]) for name in self.cpu_s if name.startswith("it")),
-            "cpu_s_of_workers": max(self.cpu_s.values()), "cpu_s_of_workers_after": self.cpu_s,
+            "cpu_s_of_workers": self.spent_s, "cpu_s_of_workers_after": self.cpu_s,
             "resolution_it_says_A": self.resolution_A,
         }  # fmt: skip
 
