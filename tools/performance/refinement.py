@@ -35,7 +35,60 @@ def way(what: str, name: str) -> Row:
     )
 
 
+def from_start(what: str, name: str) -> Row:
+    """Return the line of a refinement of real apoferritin beside RELION's."""
+    return Row(
+        what,
+        f"{{{name}[model_0.5_A]}} A to the model (FSC 0.5), halves {{{name}[halves_0.143_A]}} A; "
+        f"{{{name}[cpu_s]}} CPU-s",
+        "RELION from the model: {relion_from_the_model[model_0.5_A]} A to the model; "
+        "{relion_from_the_model[cpu_s_of_workers]} CPU-s, {relion_from_the_model[iterations]} iterations, came to its "
+        "end: {relion_from_the_model[came_to_its_end]}",
+    )
+
+
 SECTIONS = (
+    Section(
+        "Auto Refine beside RELION",
+        "auto_refine",
+        "{stack[particles]:,} simulated particles of {stack[molecule]}, box {stack[box]}, pixels of "
+        "{stack[pixel_size_A]} A, signal to noise {stack[snr]}, {stack[symmetry]}; both begin with the true map "
+        "low-passed to {stack[start_low_passed_A]:g} A. RELION's CPU time is that of its two workers.",
+        (
+            Row(
+                "CPU time",
+                "{verglas[cpu_s]} s, {verglas[rounds]} rounds",
+                "{relion[program]}: {relion[cpu_s_of_workers]} s, {relion[iterations]} iterations",
+            ),
+            Row("RELION's CPU time over ours", "{relion_cpu_over_verglas}", "{ratio_is}"),
+            Row("resolution against the truth (0.5)", "{verglas[truth_0.5_A]} A", "{relion[truth_0.5_A]} A"),
+            Row("error of poses, median", "{verglas[median_error_deg]} degrees", "{relion[median_error_deg]} degrees"),
+            Row(
+                "poses more than 8 degrees off", "{verglas[beyond_8_deg_percent]} %", "{relion[beyond_8_deg_percent]} %"
+            ),
+        ),
+    ),
+    Section(
+        "Real apoferritin, from micrographs to a map",
+        "apoferritin",
+        "{micrographs} micrographs of EMPIAR-10146, {particles:,} of {picked:,} picked particles, box {box}, pixels of "
+        "{pixel_size_A} A, {symmetry}. Measured in the protein's shell, the spherical average taken off.",
+        (
+            Row("CTF, picks, stack", "{cpu_s[ctf]}, {cpu_s[picks]}, {cpu_s[stack]} CPU-s"),
+            Row("2D classes, particles of those selected", "{cpu_s[classes]}, {cpu_s[selected]} CPU-s"),
+            Row(
+                "Ab-Initio 3D",
+                "{cpu_s[ab initio]} CPU-s; mean FSC with the model from 20 to 7 A {ab_initio[mean_fsc_20_to_7_A]}",
+            ),
+            from_start("Auto Refine from ab initio", "auto_refine_from_ab_initio"),
+            from_start("Auto Refine from the model at 15 A", "auto_refine_from_the_model"),
+            Row(
+                "RELION's CPU time over Auto Refine's",
+                "{relion_cpu_over_verglas[from_the_model]}",
+                "{relion_cpu_over_verglas[is]}",
+            ),
+        ),
+    ),
     Section(
         "Refinement, mode by mode",
         "manual_refine",
