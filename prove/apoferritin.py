@@ -181,7 +181,6 @@ def main() -> None:
         "auto_refine_from_the_model": {"start_A": START_A, **of_model, **measured["from the model"]},
         "relion_from_the_model": {"start_A": START_A, **run.figures, **measured["RELION"]},
         "relion_cpu_over_verglas": {
-            "from_ab_initio": round(run.spent_s / of_nothing["cpu_s"], 1),
             "from_the_model": round(run.spent_s / of_model["cpu_s"], 1),
             "is": run.ratio_is,
         },
@@ -191,15 +190,15 @@ def main() -> None:
 def pictures(maps: dict[str, tuple[Map, Map]], model: Map, ended: bool) -> None:
     """Draw the maps beside the model, all low-passed alike, and their curves."""
     curves = {name: judged(halves, model, PIXEL_A) for name, halves in maps.items()}
-    finest = min(curves[name].figures["halves_0.143_A"] for name in ("from nothing", "from the model"))
     shown = {
         "verglas, from ab initio": maps["from nothing"], "verglas, from the model at 15 A": maps["from the model"],
-        "RELION 3.1" + ("" if ended else ", as far as it came"): maps["RELION"], "model 6z6u": (model, model),
+        "RELION 3.1, likewise" + ("" if ended else ", as far as it came"): maps["RELION"], "6z6u": (model, model),
     }  # fmt: skip
     draw(
         IMAGES / "auto_refine_apoferritin.png",
-        {title: (0.5 * (first + second), finest) for title, (first, second) in shown.items()},
-        {f"{name}, and model": curve.model for name, curve in curves.items()}
+        {title: np.asarray(0.5 * (first + second), np.float32) for title, (first, second) in shown.items()},
+        model, curves["from the model"].figures["halves_0.143_A"] or START_A,
+        {f"{name}, and model": one.model for name, one in curves.items()}
         | {"from the model, halves": curves["from the model"].halves},
         PIXEL_A,
     )  # fmt: skip

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,12 @@ from verglas.engine.map_views import new_figure, orthogonal_views, save_figure, 
 from verglas.signal import (
     ShellCorrelation,
     apply_filter,
-    cosine_lowpass,
+    centred_rfft,
+    curve,
     fourier_shell_correlation,
     resolution_at,
+    shell_amplitudes,
+    shell_frequencies,
     sphere_mask,
 )
 
@@ -38,11 +40,12 @@ class Judged:
     model: ShellCorrelation
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Resolutions, A."""
+    def figures(self) -> dict[str, float | None]:
+        """Resolutions, A; None where curves are never above."""
 
-        def at(curve: ShellCorrelation, threshold: float) -> float:
-            return round(float(resolution_at(curve.frequency_per_A, curve.fsc, threshold).resolution_A), 3)
+        def at(found: ShellCorrelation, threshold: float) -> float | None:
+            finest = float(resolution_at(found.frequency_per_A, found.fsc, threshold).resolution_A)
+            return round(finest, 3) if np.isfinite(finest) else None
 
         return {"halves_0.143_A": at(self.halves, 0.143), "model_0.5_A": at(self.model, 0.5),
                 "model_0.143_A": at(self.model, 0.143)}  # fmt: skip
@@ -81,9 +84,9 @@ def nearer_hand(halves: tuple[Map, Map], model: Map, pixel_size_A: float) -> tup
     other = (_inverted(halves[0]), _inverted(halves[1]))
     means = []
     for pair in (halves, other):
-        curve = judged(pair, model, pixel_size_A).model
-        within = (curve.frequency_per_A > 1.0 / HAND_A[0]) & (curve.frequency_per_A < 1.0 / HAND_A[1])
-        means.append(float(np.mean(curve.fsc[within])))
+        found = judged(pair, model, pixel_size_A).model
+        within = (found.frequency_per_A > 1.0 / HAND_A[0]) & (found.frequency_per_A < 1.0 / HAND_A[1])
+        means.append(float(np.mean(found.fsc[within])))
     return (halves, means[0], means[1]) if means[0] >= means[1] else (other, means[1], means[0])
 
 
@@ -91,15 +94,25 @@ def _inverted(volume: Map) -> Map:
     return np.asarray(np.roll(volume[::-1, ::-1, ::-1], 1, (0, 1, 2)), np.float32)
 
 
-def draw(path: Path, maps: dict[str, tuple[Map, float]], curves: dict[str, ShellCorrelation], pixel_A: float) -> None:
-    """Draw sections and projections of maps, each low-passed at its resolution, and curves."""
+def with_amplitudes_of(volume: Map, model: Map, limit_A: float, pixel_A: float) -> Map:
+    """Return a map with the mean amplitudes of a model in each shell, and nothing beyond a resolution."""
+    shape = volume.shape
+    own, wanted = (shell_amplitudes(centred_rfft(one), shape) for one in (volume, model))
+    frequency = shell_frequencies(shape, pixel_A)
+    gain = np.where(frequency < 1.0 / limit_A, wanted / np.maximum(own, 1e-30), 0.0)
+    return np.asarray(apply_filter(volume, pixel_A, curve(frequency, gain)), np.float32)
+
+
+def draw(
+    path: Path, maps: dict[str, Map], model: Map, limit_A: float, curves: dict[str, ShellCorrelation], pixel_A: float
+) -> None:  # fmt: skip
+    """Draw sections and projections of maps, all to one resolution and with the model's amplitudes, and curves."""
     figure = new_figure(4.4 * (len(maps) + 1), 6.0)
     axes = figure.subplots(1, len(maps) + 1)
-    for axis, (title, (volume, resolution_A)) in zip(axes, maps.items(), strict=False):
-        shown: Any = apply_filter(volume, pixel_A, cosine_lowpass(resolution_A, 0.02))
-        show_image(axis, orthogonal_views(shown), title)
-    for name, curve in curves.items():
-        axes[-1].plot(curve.frequency_per_A, curve.fsc, label=name)
+    for axis, (title, volume) in zip(axes, maps.items(), strict=False):
+        show_image(axis, orthogonal_views(with_amplitudes_of(volume, model, limit_A, pixel_A)), title)
+    for name, one in curves.items():
+        axes[-1].plot(one.frequency_per_A, one.fsc, label=name)
     for threshold in (0.143, 0.5):
         axes[-1].axhline(threshold, color="0.7", lw=0.8)
     axes[-1].set(xlabel="1/A", ylabel="correlation in the shell", ylim=(-0.1, 1.02))

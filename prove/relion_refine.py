@@ -111,18 +111,31 @@ def prepare(folder: Path, table: ParticleTable, stack: Path, start: NDArray[np.f
 
 
 def refine(folder: Path, diameter_A: float, start_A: float, symmetry: str, seconds: float) -> None:
-    """Refine what :func:`prepare` has written, for so many seconds at most."""
+    """Refine what :func:`prepare` has written, for so many seconds at most; a run that was ended is gone on with."""
     command = [
         "mpirun", "--allow-run-as-root", "--oversubscribe", "--mca", "mpi_yield_when_idle", "1", "-n", "3",
-        program("relion_refine_mpi", "relion"), *OPTIONS, "--ini_high", f"{start_A:g}", "--particle_diameter",
-        f"{diameter_A:g}", "--sym", symmetry,
+        program("relion_refine_mpi", "relion"),
     ]  # fmt: skip
-    with (folder / LOG).open("w") as log:
+    done = spent_before(folder)
+    last = max(done, default="it000")
+    if last > "it000":
+        command += ["--continue", f"run_{last}_optimiser.star", "--o", "./run", "--j", "1", "--pool", "30",
+                    "--dont_combine_weights_via_disc"]  # fmt: skip
+    else:
+        command += [*OPTIONS, "--ini_high", f"{start_A:g}", "--particle_diameter", f"{diameter_A:g}", "--sym", symmetry]
+    (folder / OVER).unlink(missing_ok=True)
+    with (folder / LOG).open("a") as log:
         process = subprocess.Popen(
             command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"}
         )
         follow(process, folder, seconds)
     (folder / OVER).touch()
+
+
+def spent_before(folder: Path) -> dict[str, float]:
+    """Return the CPU seconds after each iteration of a run so far; nothing where there was none."""
+    path = folder / CPU
+    return dict(json.loads(path.read_text())["after"]) if path.exists() else {}
 
 
 def workers_seconds(process: subprocess.Popen[bytes]) -> float:
@@ -136,8 +149,9 @@ def workers_seconds(process: subprocess.Popen[bytes]) -> float:
 
 def follow(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> None:
     """Wait for a run, or end it after its time, and keep its figures."""
-    after: dict[str, float] = {}
-    began, spent = time.monotonic(), 0.0
+    after = spent_before(folder)
+    before = max(after.values(), default=0.0)
+    began, spent = time.monotonic(), before
     while process.poll() is None:
         if time.monotonic() - began > seconds:
             for one in psutil.Process(process.pid).children(recursive=True):
@@ -146,7 +160,7 @@ def follow(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> No
             process.wait()
             return
         with suppress(psutil.Error):
-            spent = max(spent, workers_seconds(process))
+            spent = max(spent, before + workers_seconds(process))
         for path in folder.glob("run_it*_half2_model.star"):
             name = f"it{int(path.name[6:9]):03d}"
             if name not in after:

@@ -35,18 +35,6 @@ def way(what: str, name: str) -> Row:
     )
 
 
-def from_start(what: str, name: str) -> Row:
-    """Return the line of a refinement of real apoferritin beside RELION's."""
-    return Row(
-        what,
-        f"{{{name}[model_0.5_A]}} A to the model (FSC 0.5), halves {{{name}[halves_0.143_A]}} A; "
-        f"{{{name}[cpu_s]}} CPU-s",
-        "RELION from the model: {relion_from_the_model[model_0.5_A]} A to the model; "
-        "{relion_from_the_model[cpu_s_of_workers]} CPU-s, {relion_from_the_model[iterations]} iterations, came to its "
-        "end: {relion_from_the_model[came_to_its_end]}",
-    )
-
-
 SECTIONS = (
     Section(
         "Auto Refine beside RELION",
@@ -80,8 +68,28 @@ SECTIONS = (
                 "Ab-Initio 3D",
                 "{cpu_s[ab initio]} CPU-s; mean FSC with the model from 20 to 7 A {ab_initio[mean_fsc_20_to_7_A]}",
             ),
-            from_start("Auto Refine from ab initio", "auto_refine_from_ab_initio"),
-            from_start("Auto Refine from the model at 15 A", "auto_refine_from_the_model"),
+            Row(
+                "Auto Refine from ab initio",
+                "{auto_refine_from_ab_initio[cpu_s]} CPU-s; it reports {auto_refine_from_ab_initio[resolution_A]} A; "
+                "mean FSC with the model {auto_refine_from_ab_initio[mean_fsc_20_to_7_A]}",
+            ),
+            Row(
+                "Auto Refine from the model at {auto_refine_from_the_model[start_A]:g} A",
+                "{auto_refine_from_the_model[cpu_s]} CPU-s; halves {auto_refine_from_the_model[halves_0.143_A]} A",
+                "RELION likewise: {relion_from_the_model[cpu_s_of_workers]} CPU-s, "
+                "{relion_from_the_model[iterations]} iterations, came to its end: "
+                "{relion_from_the_model[came_to_its_end]}",
+            ),
+            Row(
+                "its map and the model (FSC 0.5)",
+                "{auto_refine_from_the_model[model_0.5_A]} A",
+                "RELION's {relion_from_the_model[model_0.5_A]} A",
+            ),
+            Row(
+                "mean FSC with the model, 20 to 7 A",
+                "{auto_refine_from_the_model[mean_fsc_20_to_7_A]}",
+                "RELION's {relion_from_the_model[mean_fsc_20_to_7_A]}",
+            ),
             Row(
                 "RELION's CPU time over Auto Refine's",
                 "{relion_cpu_over_verglas[from_the_model]}",
