@@ -75,8 +75,8 @@ SECTIONS = (
             ),
             Row(
                 "Auto Refine from the model at {auto_refine_from_the_model[start_A]:g} A",
-                "{auto_refine_from_the_model[cpu_s_without_the_job]} CPU-s, {auto_refine_from_the_model[cpu_s]} as a job; halves "
-                "{auto_refine_from_the_model[halves_0.143_A]} A",
+                "{auto_refine_from_the_model[cpu_s_without_the_job]} CPU-s, "
+                "{auto_refine_from_the_model[cpu_s]} as a job; halves {auto_refine_from_the_model[halves_0.143_A]} A",
                 "RELION likewise: {relion_from_the_model[cpu_s_of_workers]} CPU-s, "
                 "{relion_from_the_model[iterations]} iterations, came to its end: "
                 "{relion_from_the_model[came_to_its_end]}",
@@ -93,7 +93,7 @@ SECTIONS = (
             ),
             Row(
                 "RELION's CPU time over Auto Refine's",
-                "{relion_cpu_over_verglas[refinement_alone]}; {relion_cpu_over_verglas[whole_job]} over the whole job's",
+                "{relion_cpu_over_verglas[refinement_alone]}, over its job's {relion_cpu_over_verglas[whole_job]}",
                 "{relion_cpu_over_verglas[is]}",
             ),
         ),
