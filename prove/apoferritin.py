@@ -14,15 +14,16 @@ lowest priority and for SECONDS at most, from when its particles are there; it i
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.support import relion_refine
+from tests.support.apoferritin_map import Map, draw, judged, nearer_hand
 from tools.measured import REPOSITORY, record
 
-from prove import relion_refine
-from prove.apoferritin_map import Map, draw, judged, nearer_hand
 from prove.picking import FERRITIN, PIXEL_A, REAL
 from verglas.actions import project_run
 from verglas.execution.job_folder import JobFolder
@@ -155,11 +156,10 @@ def alone(project: Project, model: Map) -> float:
     return round(time.process_time() - began, 1)
 
 
-def main() -> None:
+def measure(folder: Path, seconds: float) -> None:
     """Measure and record."""
     if not (REAL / "apoferritin").is_dir():
         raise FileNotFoundError(f"{REAL} is not there: set VERGLAS_REAL_DATA to the folder of real data.")
-    folder, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else RELION_SECONDS
     folder.mkdir(exist_ok=True)
     specimen = SpecimenParameters(model=str(next((REAL / "models").glob("6z6u*"))))
     model = make_density(read_atoms(specimen, specimen.conformations[0]), BOX, PIXEL_A)
@@ -224,5 +224,14 @@ def pictures(maps: dict[str, tuple[Map, Map]], model: Map, ended: bool) -> None:
     )  # fmt: skip
 
 
+def main(name: str | None = None, seconds: str | float = RELION_SECONDS) -> None:
+    """Measure in a folder; where none is named, in one that is not kept."""
+    if name is not None:
+        measure(Path(name), float(seconds))
+    else:
+        with tempfile.TemporaryDirectory() as made:
+            measure(Path(made), float(seconds))
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

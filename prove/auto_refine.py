@@ -14,16 +14,17 @@ background at the lowest priority, for SECONDS at most, while ours refines, and 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.support import relion_refine
+from tests.support.relion_refine import POSE, without_poses
 from tools.measured import record
 
-from prove import relion_refine
-from prove.relion_refine import POSE, without_poses
 from verglas.formats import ParticleTable, read_particles
 from verglas.geometry import euler_to_matrix, point_group
 from verglas.signal import apply_filter, b_factor, fourier_shell_correlation, resolution_at, soft_edge
@@ -121,9 +122,8 @@ def theirs(run: relion_refine.RelionRun, of: Scene) -> dict[str, Any]:
     return {**run.figures, **figures, **poses_judged(run.rotations, of.truth)}
 
 
-def main() -> None:
+def measure(folder: Path, seconds: float) -> None:
     """Measure and record."""
-    folder, seconds = Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else RELION_SECONDS
     folder.mkdir(exist_ok=True)
     of = scene(folder)
     relion = start_relion(of, seconds)
@@ -139,5 +139,14 @@ def main() -> None:
     })  # fmt: skip
 
 
+def main(name: str | None = None, seconds: str | float = RELION_SECONDS) -> None:
+    """Measure in a folder; where none is named, in one that is not kept."""
+    if name is not None:
+        measure(Path(name), float(seconds))
+    else:
+        with tempfile.TemporaryDirectory() as made:
+            measure(Path(made), float(seconds))
+
+
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

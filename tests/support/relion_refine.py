@@ -3,7 +3,7 @@
 Its two workers' CPU seconds are written to ``cpu.json`` in its folder after each iteration, so that what a run had
 used can be read while it goes on, and after it was ended. The leader, which waits in a busy loop, is not counted.
 
-    python -m prove.relion_refine FOLDER PARTICLE_DIAMETER_A START_A SYMMETRY SECONDS
+    python -m tests.support.relion_refine FOLDER PARTICLE_DIAMETER_A START_A SYMMETRY SECONDS
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 import psutil
 from numpy.typing import NDArray
-from tests.support.oracles import program
 
+from tests.support.oracles import program
 from verglas.formats import MrcStackWriter, ParticleTable, read_particles, read_stack, write_mrc, write_particles
 from verglas.formats.mrc import read_mrc_volume
 from verglas.geometry import euler_to_matrix
@@ -174,7 +174,7 @@ def follow(process: subprocess.Popen[bytes], folder: Path, seconds: float) -> No
 def start(folder: Path, diameter_A: float, start_A: float, symmetry: str, seconds: float) -> None:
     """Start :func:`refine` in the background, at the lowest priority."""
     subprocess.Popen(
-        ["nice", "-n", "19", sys.executable, "-m", "prove.relion_refine", str(folder), f"{diameter_A:g}",
+        ["nice", "-n", "19", sys.executable, "-m", "tests.support.relion_refine", str(folder), f"{diameter_A:g}",
          f"{start_A:g}", symmetry, f"{seconds:g}"],
         start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
