@@ -119,24 +119,16 @@ def newest_volume(project: Project, beginning: str) -> dict[str, Any]:
     return found
 
 
-def half_maps(project: Project) -> tuple[Map, Map]:
-    """Return the half maps of the last refinement."""
-    made = newest_volume(project, "Auto #")
-    first, second = (
-        np.asarray(read_mrc_volume(project.folder / made[f"half_map_{number}_path"])[0], np.float32)
-        for number in (1, 2)
-    )
-    return first, second
-
-
 def refined(chain: Chain, step: str, volume: dict[str, Any]) -> tuple[tuple[Map, Map], dict[str, Any]]:
     """Refine the selected particles from a volume; return half maps and figures of the job."""
-    before = len(chain.project.assets("refinement"))
-    chain.run(step, "auto-refine", package="2", reference=str(volume["id"]), **REFINE)
-    rounds = chain.project.assets("refinement")
-    return half_maps(chain.project), {
-        "cpu_s": chain.cpu_s[step], "rounds": len(rounds) - before,
-        "resolution_A": round(newest_volume(chain.project, "Auto #")["resolution_A"], 3),
+    job = chain.run(step, "auto-refine", package="2", reference=str(volume["id"]), **REFINE)
+    rounds = [one for one in chain.project.assets("volume") if one["name"].startswith(f"Auto #{job.number} (")]
+    first, second = (
+        np.asarray(read_mrc_volume(chain.project.folder / rounds[-1][f"half_map_{number}_path"])[0], np.float32)
+        for number in (1, 2)
+    )
+    return (first, second), {
+        "cpu_s": chain.cpu_s[step], "rounds": len(rounds), "resolution_A": round(rounds[-1]["resolution_A"], 3)
     }  # fmt: skip
 
 
