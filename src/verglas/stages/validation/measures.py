@@ -21,6 +21,7 @@ from verglas.signal import (
     fourier_shell_correlation,
     resolution_at,
 )
+from verglas.stages.validation.hand import MIRRORED, RIGHT, UNDETERMINED, HandEvidence
 
 UNEVEN = 0.7
 POOR_VIEWS = 0.6
@@ -41,15 +42,12 @@ class ModelComparison:
     resolution_A
         Where it falls below 0.5; None where it never reaches that.
     hand
-        ``"as the model's"``, ``"the other"``, or ``"undetermined"`` where neither leads by 0.02.
-    lead
-        By how much the better hand correlates more.
+        In which hand it fits better; undetermined where neither leads by 0.02.
     """
 
     correlation: ShellCorrelation
     resolution_A: float | None
-    hand: str
-    lead: float
+    hand: HandEvidence
 
 
 @dataclass(frozen=True)
@@ -174,9 +172,10 @@ def compare_with_model(
     found = align_maps(density, volume, pixel_size_A, threads=threads)
     correlation = fourier_shell_correlation(found.map, volume, pixel_size_A, mask=mask, workers=threads)
     lead = found.correlation - found.other_hand
-    hand = "undetermined" if lead < HAND_LEAD else "the other" if found.mirrored else "as the model's"
+    says = UNDETERMINED if lead < HAND_LEAD else MIRRORED if found.mirrored else RIGHT
+    words = f"the better hand of the model correlates more by {lead:.3f}: {says}"
     resolution = resolution_at(correlation.frequency_per_A, correlation.fsc, MODEL_THRESHOLD)
-    return ModelComparison(correlation, finite(resolution), hand, float(lead))
+    return ModelComparison(correlation, finite(resolution), HandEvidence("model", says, float(lead), words))
 
 
 def subset_sizes(particles: int) -> list[int]:
