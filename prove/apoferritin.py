@@ -127,7 +127,7 @@ def main() -> None:
         found = refine_particles(table, folder, model, settings, threads=THREADS, progress=note)
         seconds = time.process_time() - began - before
     made = found.maps[0]
-    assert made.half_maps is not None and made.part_fsc is not None
+    assert made.half_maps is not None and made.corrected is not None
     mask = shell_mask()
     halves = [without_mean_shell(one) for one in made.half_maps]
     both, target = without_mean_shell(0.5 * (made.half_maps[0] + made.half_maps[1])), without_mean_shell(model)

@@ -151,12 +151,8 @@ def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list
 
 def reconstruct_source(context: JobContext, source: Source) -> None:
     """Make the volume of one source."""
-    import numpy as np
-
-    from verglas.engine.angular_distribution import all_views
-    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.engine.angular_distribution import views_of
     from verglas.engine.reconstruction import Reconstruction
-    from verglas.geometry import point_group
     from verglas.project.result_kinds.reconstruction import volume_stem
     from verglas.stages.reconstruction import result_values, write_reconstruction
 
@@ -175,10 +171,10 @@ def reconstruct_source(context: JobContext, source: Source) -> None:
     if found.resolution is None:
         context.message(f"{source.name}: all particles are in one half, so nothing says its resolution.", "warning")
     table = table_of(context.project, source, parameters)
-    weights = np.tile(particle_weights(table)[:, None], (1, point_group(source.symmetry).order)).ravel()
-    seen = all_views(table["rot_deg"], table["tilt_deg"], source.symmetry), weights
     stem = volume_stem(context.job.number, source.key)
-    files = write_reconstruction(found, context.results, stem, pixel_size_A, views_seen=seen)
+    files = write_reconstruction(
+        found, context.results, stem, pixel_size_A, views_seen=views_of(table, source.symmetry)
+    )
     values = result_values(found, pixel_size_A)
     values |= {
         "name": source.name, "package": package["id"], "symmetry": source.symmetry,

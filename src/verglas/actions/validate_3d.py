@@ -132,10 +132,8 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     """Measure one volume and record its report."""
     import numpy as np
 
-    from verglas.engine.angular_distribution import all_views
-    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.engine.angular_distribution import views_of
     from verglas.formats import read_volume
-    from verglas.geometry import point_group
     from verglas.stages.validation import figures_of, validate_halves, write_validation
 
     parameters, threads, pixel_size_A = context.parameters, context.threads, volume["pixel_size_A"]
@@ -150,8 +148,7 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     symmetry = str(volume.get("symmetry") or "C1")
     table, seen = particles_of(context), None
     if table is not None:
-        weights = np.tile(particle_weights(table)[:, None], (1, point_group(symmetry).order)).ravel()
-        seen = all_views(table["rot_deg"], table["tilt_deg"], symmetry), weights
+        seen = views_of(table, symmetry)
     views, view_weights = seen or (None, None)
     context.progress(1, 4, "halves and directions")
     found = validate_halves(

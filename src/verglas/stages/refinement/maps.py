@@ -115,7 +115,9 @@ def _own_resolution(found: Resolution, settings: RoundSettings) -> Resolution:
     spreads it, one over the mask's radius.
     """
     reach_A = 1.0 / (1.0 / settings.start_A + 1.0 / settings.mask_radius_A)
-    return replace(found, resolution_A=settings.start_A) if reach_A < found.resolution_A < settings.start_A else found
+    if not reach_A < found.resolution_A < settings.start_A:
+        return found
+    return replace(found, resolution_A=settings.start_A, kind="start")
 
 
 def judge(first: Map, second: Map, mask: Map, pixel_size_A: float, seed: int, threads: int = 1) -> CorrectedCorrelation:
@@ -160,7 +162,7 @@ def limit_of(
         return min(max(wanted, finest_A), settings.start_A)
     shells = []
     for one in maps:
-        correlation, corrected = one.found.correlation, one.found.part_fsc
+        correlation, corrected = one.found.correlation, one.found.corrected
         assert correlation is not None and corrected is not None
         half = [resolution_at(correlation.frequency_per_A, curve, 0.5).resolution_A
                 for curve in (correlation.fsc, corrected)]  # fmt: skip
@@ -194,5 +196,5 @@ def at_box(found: ReconstructedMap, box: int, pixel_size_A: float, threads: int 
     return ReconstructedMap(
         (larger(halves[0]), larger(halves[1])), larger(found.map),
         ShellCorrelation(frequency, longer(correlation.fsc), longer(correlation.components)),
-        longer(found.part_fsc), longer(found.ssnr), resolution, longer(found.mean_weight), found.images,
+        longer(found.corrected), longer(found.ssnr), resolution, longer(found.mean_weight), found.images,
     )  # fmt: skip

@@ -108,7 +108,7 @@ def _draw(found: SharpenedMap, original: NDArray[np.float32], path: Path) -> Non
         curves = {"unmasked": c.unmasked, "masked": c.masked, "random phases": c.randomised, "corrected": c.corrected}
         if c.part_fsc is not None:
             curves["of the particle (Part_FSC)"] = c.part_fsc
-        show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A)
+        show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A, kind=c.resolution.kind)
     else:
         axes["fsc"].set_axis_off()
     _draw_guinier(axes["guinier"], found)

@@ -129,7 +129,7 @@ def _draw(
     curves = {"unmasked": c.unmasked, "masked": c.masked, "random phases": c.randomised, "corrected": c.corrected}
     if noise is not None:
         curves |= {"noise substituted": noise.substituted, "masked, less noise": noise.true}
-    show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A)
+    show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A, kind=c.resolution.kind)
     _draw_directions(axes["directions"], axes["map"], found)
     if views_seen is not None:
         show_views_seen(axes["seen"], *views_seen)
