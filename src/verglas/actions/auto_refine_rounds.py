@@ -79,8 +79,9 @@ def run_round(context: JobContext, state: RefinementState, kept: dict[str, np.nd
         if after.done:
             context.progress(0, 1, "what speaks against it")
             found_wanting = find_doubts(
-                stack, rows, after, maps, settings, threads=context.threads, check=context.check
-            )
+                stack, rows, after, maps, settings, mass_kDa=only("package", context.inputs["package"])["mass_kDa"],
+                threads=context.threads, check=context.check,
+            )  # fmt: skip
             for text in found_wanting.warnings():
                 context.message(text, "warning")
             more = found_wanting.values()
