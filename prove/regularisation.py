@@ -42,14 +42,14 @@ from verglas.stages.refinement.regularisation import FilterChoice, choose_filter
 from verglas.stages.simulation import Conformation, StackParameters, projected_map, simulate_stack
 from verglas.stages.simulation.atoms import read_structure
 
-PARTICLES, SEEDS = 1000, 3
+PARTICLES, SEEDS = 700, 3
 BOX, PIXEL_A, SNR = 72, 3.2, 0.12
 START_A, ROOM_A = 20.0, 4.0
 ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
 TURNS = {"loose": np.linspace(-20.0, 20.0, 9), "disordered": np.arange(0.0, 360.0, 30.0)}
 RIGID, MOVING = "/1/A", "/1/B"
 HELPED, UNHARMED = ("disordered", "loose"), ("uniform", "mixed")
-KINDS = (*HELPED, "absent", *UNHARMED)
+KINDS = ("absent", "uniform", *HELPED, "mixed")
 WAYS: tuple[Literal["fsc", "local"], ...] = ("fsc", "local")
 NOISE_MARGIN, NOISE_PARTICLES = 1.02, 1000
 FINE_A = 10.0

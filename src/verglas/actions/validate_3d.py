@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
@@ -270,7 +271,10 @@ def beside_noise(
 def resolution_of_parts(
     context: JobContext, table: ParticleTable, symmetry: str, mask: NDArray[np.float32], pixel_size_A: float
 ) -> ResLog:
-    """Reconstruct all particles, half of them, a quarter ... and return the resolution of each."""
+    """Reconstruct all particles, half of them, a quarter ... and return the resolution of each.
+
+    Where pixels limit it, it says nothing of the particles and is not a number.
+    """
     import numpy as np
 
     from verglas.engine.half_maps import judge_halves
@@ -287,5 +291,6 @@ def resolution_of_parts(
         )
         maps = work.finish().half_maps
         curves = None if maps is None else judge_halves(*maps, mask, pixel_size_A, threads=context.threads)
-        reached.append(None if curves is None else curves.resolution_A)
+        limited = curves is not None and curves.resolution.kind == "never below"
+        reached.append(math.nan if limited else None if curves is None else curves.resolution_A)
     return fit_reslog(sizes, reached)

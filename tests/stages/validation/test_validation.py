@@ -88,4 +88,7 @@ def test_reslog_gives_back_its_b_factor():
     reached = [float((2.0 * np.log(size) / 150.0 + 0.01) ** -0.5) for size in sizes]
     assert fit_reslog(sizes, reached).b_factor_A2 == pytest.approx(150.0)
     assert fit_reslog(sizes, [4.0] * 5).b_factor_A2 is None
+    # Pixels that limit the largest subsets do not count.
+    limited = [float("nan")] * 2 + reached[2:]
+    assert fit_reslog(sizes, limited).b_factor_A2 == pytest.approx(150.0)
     assert fit_reslog([100, 50], [None, None]).b_factor_A2 is None

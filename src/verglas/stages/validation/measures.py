@@ -192,7 +192,7 @@ def fit_reslog(particles: list[int], resolutions_A: list[float | None]) -> ResLo
     particles
         Number of particles of each subset.
     resolutions_A
-        Resolution of each; None where there is none.
+        Resolution of each; None where there is none, not a number where it is that of the pixels.
 
     References
     ----------
