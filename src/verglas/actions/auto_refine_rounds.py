@@ -85,7 +85,7 @@ def run_round(context: JobContext, state: RefinementState, kept: dict[str, np.nd
             for text in found_wanting.warnings():
                 context.message(text, "warning")
             more = found_wanting.values()
-            context.progress(1, 1, "what speaks against it")
+            context.progress(1, 1, "what speaks against it", now=True)
         record(context, settings, stack.table, stack.rows, state, after, rows, maps, more)
 
 

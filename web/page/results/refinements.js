@@ -22,7 +22,7 @@ export function RoundsPlot({ rounds, height = 200, onRound }) {
 
 function ChangesPlot({ rounds, changes }) {
   if (rounds.length < 2 || !changes?.some((one) => typeof one === "number")) return null;
-  return html`<${Plot} x=${rounds.map((one) => one.round)} height=${200} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="%" name="Particles changing class by round" series=${[{ name: "changing class", values: changes }]} />`;
+  return html`<h3>Particles changing class</h3><${Plot} x=${rounds.map((one) => one.round)} height=${200} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="%" yRange=${[0, Math.max(10, 1.1 * Math.max(...changes.filter((one) => typeof one === "number")))]} legend=${false} name="Particles changing class by round" series=${[{ name: "changing class", values: changes }]} />`;
 }
 
 // What each class of the package begins its next refinement with; this refinement's map can be made that.
@@ -52,7 +52,7 @@ export function Refinement({ id }) {
   const source = `refinement:${asset.id}:particles_${one.class}`;
   const place = data.rounds.findIndex((round) => round.id === asset.id);
   const figures = Object.entries(values).filter(([name, value]) => name !== "name" && (typeof value === "number" || typeof value === "string" || typeof value === "boolean"));
-  return html`<div class="card"><header style=${{ flexWrap: "wrap" }}><h2 class="grow cut">${asset.name}</h2>
+  return html`<div class="card"><header style=${{ flexWrap: "wrap" }}><h2 style=${{ flex: "1 0 100%" }}>${asset.name}</h2>
       ${one.resolution_A ? html`<span class="pill good">${number(one.resolution_A, 3)} Å</span>` : null}
       ${data.rounds.length > 1 ? html`<label class="row small soft" style=${{ gap: "6px" }}>Round<input type="range" aria-label="Round" min="0" max=${data.rounds.length - 1} value=${place} onInput=${(event) => go(here("results", "refinements"), { at: data.rounds[Number(event.target.value)].id }, { replace: true })} /><span>${values.round}</span></label>` : null}
       ${data.classes.length > 1 ? html`<select aria-label="Class" value=${one.class} onChange=${(event) => setChosen(Number(event.target.value))}>${data.classes.map((each) => html`<option key=${each.class} value=${each.class}>Class ${each.class}: ${number(each.average_occupancy, 3)} %${each.resolution_A ? `, ${number(each.resolution_A, 3)} Å` : ""}</option>`)}</select>` : null}
