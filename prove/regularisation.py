@@ -42,7 +42,7 @@ from verglas.stages.refinement.regularisation import FilterChoice, choose_filter
 from verglas.stages.simulation import Conformation, StackParameters, projected_map, simulate_stack
 from verglas.stages.simulation.atoms import read_structure
 
-PARTICLES, SEEDS = 700, 3
+PARTICLES, SEEDS = 500, 3
 BOX, PIXEL_A, SNR = 72, 3.2, 0.12
 START_A, ROOM_A = 20.0, 4.0
 ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
