@@ -13,6 +13,7 @@ from verglas.engine.reconstructed_map import ReconstructedMap, signal_to_noise
 from verglas.engine.reconstruction import Reconstruction
 from verglas.engine.reference_masks import Map, apply_reference_mask, reference_mask
 from verglas.errors import NumericalError
+from verglas.geometry import point_group
 from verglas.signal import (
     CorrectedCorrelation,
     Resolution,
@@ -27,6 +28,8 @@ from verglas.stages.refinement.round_settings import RoundSettings
 from verglas.stages.refinement.settings import AutoRefineSettings
 
 RANDOMISE_BELOW = 0.8
+BY_CHANCE = 4.0
+"""Standard deviations of noise that agreement beyond the start must exceed."""
 CLASS_RAN_EMPTY = "all particles of a class are in one half set"
 HalfMap = tuple[Map, NDArray[np.float64]]
 """An unfiltered half map, and its mean weight in each shell."""
@@ -80,7 +83,9 @@ def class_maps(
         judged.frequency_per_A, judged.masked, fourier_shell_correlation(first, second, pixel_A).components
     )
     ratio = signal_to_noise(judged.corrected)
-    resolution = _own_resolution(resolution_at(judged.frequency_per_A, judged.corrected), settings)
+    resolution = _own_resolution(
+        resolution_at(judged.frequency_per_A, judged.corrected), correlation, judged.corrected, mask, settings
+    )
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
@@ -108,14 +113,24 @@ def class_maps(
     return ClassMaps(found, references)
 
 
-def _own_resolution(found: Resolution, settings: RoundSettings) -> Resolution:
-    """Return a resolution, or that of the start where all that halves agree on may come from the start.
+def _own_resolution(
+    found: Resolution, correlation: ShellCorrelation, corrected: NDArray[np.float64], mask: Map, settings: RoundSettings
+) -> Resolution:
+    """Return a resolution, or that of the start where all that halves agree on may come from the start, or be chance.
 
     Both halves began with one map, low-passed: noise aligned to it agrees that far, and as much further as the mask
-    spreads it, one over the mask's radius.
+    spreads it, one over the mask's radius. Beyond, what agrees must be more than chance: with a high symmetry few
+    components of a shell are independent, and noise agrees to 0.143 in one that comes next.
     """
-    reach_A = 1.0 / (1.0 / settings.start_A + 1.0 / settings.mask_radius_A)
-    if not reach_A < found.resolution_A < settings.start_A:
+    if not found.resolution_A < settings.start_A:
+        return found
+    reach = 1.0 / settings.start_A + 1.0 / settings.mask_radius_A
+    beyond = (correlation.frequency_per_A > reach) & (correlation.frequency_per_A <= 1.0 / found.resolution_A)
+    part = float((mask**2).sum(dtype=np.float64) ** 2 / (mask**4).sum(dtype=np.float64)) / mask.size
+    independent = correlation.components[beyond] * part / point_group(settings.symmetry).order
+    total = float(independent.sum())
+    # Noise of a shell with n independent components, mates counted, agrees to 1 / sqrt(n).
+    if total > 0.0 and float(independent @ corrected[beyond]) / math.sqrt(total) > BY_CHANCE:
         return found
     return replace(found, resolution_A=settings.start_A, kind="start")
 
