@@ -12,6 +12,7 @@ from tests.stages.ctf_refinement.scene import PIXEL_A as CTF_PIXEL_A
 from tests.stages.ctf_refinement.scene import RADIUS_A, TILT_MRAD, make_scene
 from tests.support.killed_jobs import run_job
 from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
+from verglas.actions.sharpen_3d import Sharpen3D
 from verglas.errors import InputError
 from verglas.execution.job_folder import JobFolder
 from verglas.formats import ParticleTable, write_mrc, write_particles
@@ -61,6 +62,9 @@ def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
                 one, two = (job.results_folder / f"volume_{job.number}_{name}" for job in jobs)
                 assert contents(one) == contents(two), f"{name}: {difference(one, two)}"
         assert project.take_in()["results"] == 8
+        # What is made of a refined map knows what its halves began with.
+        (volume,) = Sharpen3D.fill_in(project, {"volumes": project.assets("volume")[-1:]})["volumes"]
+        assert volume["shared_to_A"] == 20.0
         names = [one["name"] for one in project.assets("refinement")]
         assert names == [f"Auto #{job} (Rnd. {number})" for job in (1, 2) for number in (1, 2)]
 

@@ -143,6 +143,7 @@ def record(
         values={
             **figures, **more, "policy": context.parameters.policy, "regularisation": settings.regularisation,
             "ctf_refined": ctf_refined,
+            "shared_to_A": settings.start_A if settings.independent_halves else round(before.limit_A, 3),
         },
         # Its picture and phases are those of the first round with the new CTF.
         files=written_files(context) if ctf_refined and before.ctf_round == before.number else None,

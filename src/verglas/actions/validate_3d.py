@@ -6,7 +6,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.volume_masks import check_grids, half_map_paths, mask_for, outer_radius_A
+from verglas.actions.volume_masks import (
+    check_grids,
+    half_map_paths,
+    mask_for,
+    outer_radius_A,
+    shared_start,
+    with_shared_limits,
+)
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,9 +86,9 @@ class Validate3D(Action):
 
     @classmethod
     def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """Look up where the noise of a volume's images begins."""
+        """Look up where the noise of a volume's images begins, and what the halves were once aligned to."""
         chosen = [{**one, "noise_beyond_A": noise_beyond_A(project, one)} for one in inputs["substituted"]]
-        return {**inputs, "substituted": chosen}
+        return {**inputs, "substituted": chosen, "volume": with_shared_limits(project, inputs["volume"])}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the measures will take, from the records alone."""
@@ -154,7 +161,7 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     context.progress(1, 4, "halves and directions")
     found = validate_halves(
         first, second, mask, pixel_size_A, views=views, weights=view_weights, molecular_mass_kDa=volume.get("mass_kDa"),
-        outer_radius_A=radius_A, threads=threads,
+        outer_radius_A=radius_A, shared=shared_start(volume, radius_A), threads=threads,
     )  # fmt: skip
     context.check()
     context.progress(2, 4, "atomic model")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from verglas.engine.reconstructed_map import ReconstructedMap, signal_to_noise
 from verglas.engine.reconstruction import Reconstruction
 from verglas.engine.reference_masks import Map, apply_reference_mask, reference_mask
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import NumericalError
-from verglas.geometry import point_group
 from verglas.signal import (
     CorrectedCorrelation,
     Resolution,
@@ -28,8 +28,6 @@ from verglas.stages.refinement.round_settings import RoundSettings
 from verglas.stages.refinement.settings import AutoRefineSettings
 
 RANDOMISE_BELOW = 0.8
-BY_CHANCE = 4.0
-"""Standard deviations of noise that agreement beyond the start must exceed."""
 CLASS_RAN_EMPTY = "all particles of a class are in one half set"
 HalfMap = tuple[Map, NDArray[np.float64]]
 """An unfiltered half map, and its mean weight in each shell."""
@@ -83,9 +81,10 @@ def class_maps(
         judged.frequency_per_A, judged.masked, fourier_shell_correlation(first, second, pixel_A).components
     )
     ratio = signal_to_noise(judged.corrected)
-    resolution = _own_resolution(
-        resolution_at(judged.frequency_per_A, judged.corrected), correlation, judged.corrected, mask, settings
-    )
+    resolution = SharedStart(settings.start_A, settings.mask_radius_A, settings.symmetry).judge(
+        resolution_at(judged.frequency_per_A, judged.corrected), judged.frequency_per_A, correlation.components,
+        judged.corrected, mask,
+    )  # fmt: skip
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
@@ -111,28 +110,6 @@ def class_maps(
     )  # fmt: skip
     assert references.shape[1:] == (box,) * 3
     return ClassMaps(found, references)
-
-
-def _own_resolution(
-    found: Resolution, correlation: ShellCorrelation, corrected: NDArray[np.float64], mask: Map, settings: RoundSettings
-) -> Resolution:
-    """Return a resolution, or that of the start where all that halves agree on may come from the start, or be chance.
-
-    Both halves began with one map, low-passed: noise aligned to it agrees that far, and as much further as the mask
-    spreads it, one over the mask's radius. Beyond, what agrees must be more than chance: with a high symmetry few
-    components of a shell are independent, and noise agrees to 0.143 in one that comes next.
-    """
-    if not found.resolution_A < settings.start_A:
-        return found
-    reach = 1.0 / settings.start_A + 1.0 / settings.mask_radius_A
-    beyond = (correlation.frequency_per_A > reach) & (correlation.frequency_per_A <= 1.0 / found.resolution_A)
-    part = float((mask**2).sum(dtype=np.float64) ** 2 / (mask**4).sum(dtype=np.float64)) / mask.size
-    independent = correlation.components[beyond] * part / point_group(settings.symmetry).order
-    total = float(independent.sum())
-    # Noise of a shell with n independent components, mates counted, agrees to 1 / sqrt(n).
-    if total > 0.0 and float(independent @ corrected[beyond]) / math.sqrt(total) > BY_CHANCE:
-        return found
-    return replace(found, resolution_A=settings.start_A, kind="start")
 
 
 def judge(first: Map, second: Map, mask: Map, pixel_size_A: float, seed: int, threads: int = 1) -> CorrectedCorrelation:

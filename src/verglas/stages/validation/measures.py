@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from verglas.engine.angular_distribution import sampling_compensation
 from verglas.engine.half_maps import HalfMapCurves, finite, judge_halves, mask_warnings
 from verglas.engine.map_alignment import align_maps
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import InputError
 from verglas.signal import (
     Anisotropy,
@@ -93,7 +94,8 @@ class Validation:
 def validate_halves(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32], pixel_size_A: float, *,
     views: NDArray[np.float64] | None = None, weights: NDArray[np.float64] | None = None,
-    molecular_mass_kDa: float | None = None, outer_radius_A: float | None = None, threads: int = 1,
+    molecular_mass_kDa: float | None = None, outer_radius_A: float | None = None,
+    shared: SharedStart | None = None, threads: int = 1,
 ) -> Validation:  # fmt: skip
     """Measure two half maps and the views that they come from.
 
@@ -111,10 +113,14 @@ def validate_halves(
         Mass of the particle, where known.
     outer_radius_A
         Radius within which it lies, where known.
+    shared
+        What both halves were once aligned to, where that is known.
     threads
         Threads.
     """
-    curves = judge_halves(first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, threads=threads)
+    curves = judge_halves(
+        first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, shared=shared, threads=threads
+    )
     directional = directional_fsc(first, second, pixel_size_A, mask=mask, workers=threads)
     spread = anisotropy(directional)
     efficiency = sampling_compensation(views, weights) if views is not None else None
@@ -122,7 +128,10 @@ def validate_halves(
         first, second, mask, pixel_size_A, curves, molecular_mass_kDa=molecular_mass_kDa,
         outer_radius_A=outer_radius_A, threads=threads,
     )  # fmt: skip
-    if curves.resolution_A is None:
+    start = curves.start_words()
+    if start is not None:
+        said.append(start)
+    elif curves.resolution_A is None:
         said.append("the halves agree on nothing above 0.143: there is no resolution to speak of.")
     elif curves.resolution.kind == "never below":
         said.append(
