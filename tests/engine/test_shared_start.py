@@ -19,15 +19,15 @@ def noise(seed: int) -> np.ndarray:
 
 def halves(common_A: float) -> tuple[np.ndarray, np.ndarray]:
     """Return half maps of noise with a strong part in common up to a resolution."""
-    common = 20.0 * apply_filter(noise(1), PIXEL_A, cosine_lowpass(common_A, 1.0 / (BOX * PIXEL_A)))
+    common = 3.0 * apply_filter(noise(1), PIXEL_A, cosine_lowpass(common_A, 1.0 / (BOX * PIXEL_A)))
     return common + noise(2), common + noise(3)
 
 
 @pytest.mark.parametrize(
     ("common_A", "symmetry", "kind"),
     [
-        (18.0, "C1", "start"),  # within the reach of the start, of 20 A spread by the mask
-        (12.0, "C1", "crosses"),  # more than chance: hundreds of components
+        (20.0, "C1", "start"),  # within the reach of the start, of 20 A spread by the mask
+        (13.0, "C1", "crosses"),  # more than chance: hundreds of components
         (13.0, "O", "start"),  # but few of them, were there 24 equivalent views
     ],
 )
