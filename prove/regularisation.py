@@ -20,10 +20,12 @@ Filters that both halves share could make noise agree. Three scenes ask:
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,7 @@ from verglas.stages.refinement.regularisation import FilterChoice, choose_filter
 from verglas.stages.simulation import Conformation, StackParameters, projected_map, simulate_stack
 from verglas.stages.simulation.atoms import read_structure
 
-PARTICLES, SEEDS = 500, 3
+PARTICLES, SEEDS, PROCESSES = 500, 3, 2
 BOX, PIXEL_A, SNR = 72, 3.2, 0.12
 START_A, ROOM_A = 20.0, 4.0
 ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
@@ -250,6 +252,23 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def run(kind: str, particles: int, seed: int) -> dict[str, Any]:
+    """Refine one scene both ways."""
+    with tempfile.TemporaryDirectory() as name:
+        of = scene(Path(name), kind, particles, seed)
+        found: dict[str, Any] = {"seed": seed, **{way: refined(of, way, seed) for way in WAYS}}
+    say(f"{kind} {found}")
+    return found
+
+
+def run_noise(way: Literal["fsc", "local"], particles: int) -> dict[str, Any]:
+    """Refine noise from the start of the uniform scene."""
+    with tempfile.TemporaryDirectory() as name:
+        found = noise(scene(Path(name), "uniform", particles, 1), way, min(particles, NOISE_PARTICLES), 1)
+    say(f"noise {way} {found}")
+    return found
+
+
 def compared(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what local filters gain over one curve, on average over the seeds of a scene."""
 
@@ -281,20 +300,15 @@ def main(particles: int = PARTICLES, seeds: int = SEEDS) -> None:
         "particles": particles, "seeds": seeds, "box": BOX, "pixel_size_A": PIXEL_A, "snr": SNR,
         "start_low_passed_A": START_A, "let_pass": {"false_agreement": FALSE, "harm": HARM},
     }  # fmt: skip
-    with tempfile.TemporaryDirectory() as name:
-        for kind in KINDS:
-            runs: list[dict[str, Any]] = []
-            for seed in range(1, seeds + 1):
-                folder = Path(name) / f"{kind}{seed}"
-                folder.mkdir()
-                of = scene(folder, kind, particles, seed)
-                runs.append({"seed": seed, **{way: refined(of, way, seed) for way in WAYS}})
-                say(f"{kind} {runs[-1]}")
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        asked = {kind: [pool.submit(run, kind, particles, seed) for seed in range(1, seeds + 1)] for kind in KINDS}
+        asked_noise = {way: pool.submit(run_noise, way, particles) for way in WAYS}
+        for kind, some in asked.items():
+            runs = [one.result() for one in some]
             figures[kind] = {"runs": runs, **compared(runs)}
             # What is known is kept at once: a run takes long.
             record("regularisation", figures)
-        figures["noise"] = {way: noise(of, way, min(particles, NOISE_PARTICLES), 1) for way in WAYS}
-        say(f"noise {figures['noise']}")
+        figures["noise"] = {way: one.result() for way, one in asked_noise.items()}
     reported, best = (figures["noise"]["local"][name] for name in ("reported_A", "best_of_any_round_A"))
     figures["noise_filtered_locally"] = best is not None and best < START_A
     gains_nothing = reported is None or NOISE_MARGIN * reported > START_A
