@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from verglas.actions.auto_refine import initial_volumes, settings_of, table_of
 from verglas.actions.auto_refine_ctf import keep_for_ctf, table_now, was_refined
 from verglas.actions.ctf_work import written_files
-from verglas.actions.refinement_rounds import chunk_size, fitting, kept_arrays, round_name, state_of
+from verglas.actions.refinement_rounds import HAND_WORDS, chunk_size, fitting, kept_arrays, round_name, state_of
 from verglas.actions.selection import only
 
 if TYPE_CHECKING:
@@ -161,7 +161,4 @@ def end(context: JobContext, state: RefinementState) -> None:
         )  # fmt: skip
     else:
         context.message(f"{state.number} rounds; the halves agree to {reached:.2f} A (0.143).")
-    context.message(
-        "The hand of this map is undetermined: it is that of the initial volume, and images of untilted particles show "
-        "none. A model, a tilt pair or the curvature of the Ewald sphere can decide it (see Validate 3D)."
-    )
+    context.message(HAND_WORDS)

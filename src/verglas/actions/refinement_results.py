@@ -111,6 +111,7 @@ def record_refinement(
             **{f"half_map_{half}_path": f"{VOLUMES}/{stem}_{n}_map{half}.mrc" if f"half_map_{half}" in made else None
                for half in (1, 2)},
             "statistics_path": f"{VOLUMES}/{stem}_{n}.json", "resolution_A": figures["resolution_A"],
+            "resolution_kind": figures["resolution_kind"],
             "average_occupancy": float(np.asarray(one.table["occupancy"])[active].mean()),
         })  # fmt: skip
         written[f"particles_{n}"] = context.results / f"{stem}_par_{n}.npy"

@@ -20,6 +20,10 @@ LEAST_CHUNK = 1000
 MOST_CHUNKS = 16
 """Particles are summed in chunks of a size that depends on their number alone, so that answers do not on workers."""
 PIXEL_TOLERANCE = 0.01
+HAND_WORDS = (
+    "The hand of this map is undetermined: it is that of the initial volume, and images of untilted particles show "
+    "none. A model, a tilt pair or the curvature of the Ewald sphere can decide it (see Validate 3D)."
+)
 INTERPRETER_BYTES = 300 * 2**20
 SECONDS_A_PIXEL = 8e-7
 """Of one particle, round and class, for each pixel of its image."""

@@ -18,6 +18,11 @@ export function Orthogonal({ source, size, beside = null, edge = 512 }) {
       ${beside ? html`<div class="small strong cut" style=${{ gridColumn: "1 / -1" }}>${beside.name}</div>${row(beside.source)}` : null}</div></div>`;
 }
 
+// A resolution in words: where it was not read off a curve, what it is instead.
+export function resolutionWords(resolution, kind) {
+  return `${number(resolution, 3)} Å${{ "never below": ", the pixels' limit", start: ", that of the start" }[kind] || " at FSC 0.143"}`;
+}
+
 // The curves of a table, each with its heading.
 export function columnsOf(curves) {
   return [["fsc", curves.isCorrected ? "FSC, corrected" : "FSC"], ["masked", "Masked"], ["unmasked", "Unmasked"], ["randomised", "Random phases"], ["part_fsc", "Part. FSC"], ["ssnr", "SSNR"]].filter(([name]) => curves[name]);

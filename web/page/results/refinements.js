@@ -7,7 +7,7 @@ import { count, label, number, plural, unitOf } from "/core/words.js";
 import { Icon } from "/parts/icons.js";
 import { Plot } from "/parts/plot.js";
 import { attempt } from "/parts/toasts.js";
-import { FscPlot, Orthogonal, curvesOf } from "/results/map_summary.js";
+import { FscPlot, Orthogonal, curvesOf, resolutionWords } from "/results/map_summary.js";
 import { ColumnHistogram, Directions, ParticleRows } from "/results/particle_tables.js";
 
 const WHAT = [["map", "Map"], ["particles", "Particles"], ["figures", "Figures"]];
@@ -64,7 +64,7 @@ export function Refinement({ id }) {
     ${what === "map" ? html`
       ${one.volume_path ? html`<div class="card"><div class="body col"><${Orthogonal} source=${`asset:refinement:${asset.id}:volume_${one.class}`} size=${curves ? 2 * (curves.frequency_per_A.length - 1) : null} beside=${two?.volume_path ? { source: `asset:refinement:${compared.asset.id}:volume_${two.class}`, name: compared.asset.name } : null} /></div></div>` : html`<div class="card empty small">This refinement has no map.</div>`}
       <div class="grid two" style=${{ alignItems: "start" }}>
-        <div class="card"><header><h2 class="grow">Fourier shell correlation</h2>${one.resolution_A ? html`<span class="small soft">${number(one.resolution_A, 3)} Å at 0.143</span>` : null}</header><div class="body">${curves ? html`<${FscPlot} curves=${curves} others=${otherCurves ? [{ name: compared.asset.name, curves: otherCurves }] : []} />` : html`<div class="empty small">No FSC.</div>`}</div></div>
+        <div class="card"><header><h2 class="grow">Fourier shell correlation</h2>${one.resolution_A ? html`<span class="small soft">${resolutionWords(one.resolution_A, one.resolution_kind)}</span>` : null}</header><div class="body">${curves ? html`<${FscPlot} curves=${curves} others=${otherCurves ? [{ name: compared.asset.name, curves: otherCurves }] : []} />` : html`<div class="empty small">No FSC.</div>`}</div></div>
         <div class="card"><header><h2>Directions of view</h2></header><div class="body row wrap top" style=${{ justifyContent: "center" }}><${Directions} source=${source} />${two ? html`<${Directions} source=${`refinement:${compared.asset.id}:particles_${two.class}`} />` : null}</div></div>
         ${data.rounds.length > 1 ? html`<div class="card"><header><h2>By round</h2></header><div class="body"><${RoundsPlot} rounds=${data.rounds} onRound=${(round) => go(here("results", "refinements"), { at: round.id }, { replace: true })} /><${ChangesPlot} rounds=${data.rounds} changes=${data.percent_changing_class} /></div></div>` : null}</div>` : null}
     ${what === "particles" ? html`<div class="card"><header><h2>How figures lie</h2></header><div class="body"><${ColumnHistogram} source=${source} /></div></div><${ParticleRows} source=${source} />` : null}

@@ -71,6 +71,7 @@ def result_values(found: ReconstructedMap, pixel_size_A: float) -> dict[str, Any
         "n_x": len(found.map), "n_y": len(found.map), "n_z": len(found.map), "pixel_size_A": pixel_size_A,
         "particles_half_1": found.images[0], "particles_half_2": found.images[1],
         "resolution_A": float(resolution.resolution_A) if reached and resolution is not None else None,
+        "resolution_kind": None if resolution is None else resolution.kind,
     }  # fmt: skip
 
 

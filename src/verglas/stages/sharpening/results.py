@@ -70,6 +70,7 @@ def result_values(found: SharpenedMap, pixel_size_A: float) -> dict[str, Any]:
     return {
         "n_x": box, "n_y": box, "n_z": box, "pixel_size_A": pixel_size_A,
         "resolution_A": found.curves.resolution_A if found.curves is not None else None,
+        "resolution_kind": found.curves.resolution.kind if found.curves is not None else None,
         "resolutions_A": found.curves.resolutions() if found.curves is not None else {},
         "cutoff_A": round(found.cutoff_A, 4), "amplitudes": found.settings.amplitudes,
         "b_factor_A2": round(found.b_factor_A2, 3),
