@@ -180,6 +180,13 @@ def watched(empty: np.ndarray | None) -> Iterator[list[dict[str, float]]]:
         yield seen
 
 
+def frame(rotations: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return the rotation that brings rotations as a whole nearest to the true ones, from the right."""
+    left, _, right = np.linalg.svd(np.einsum("nji,njk->ik", rotations, true))
+    turn: np.ndarray = left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right
+    return turn
+
+
 def refined(of: Scene, way: Literal["fsc", "local"], seed: int) -> dict[str, Any]:
     """Refine a stack and return how right the rigid half and the poses are."""
     settings = AutoRefineSettings(
@@ -193,9 +200,9 @@ def refined(of: Scene, way: Literal["fsc", "local"], seed: int) -> dict[str, Any
     assert halves is not None
     mean = 0.5 * (halves[0] + halves[1])
     lain = align_maps(mean * of.mask, of.rigid * of.mask, PIXEL_A, limit_A=10.0)
-    # Poses are compared in the frame of the map that they make, as far as it was turned away from the truth.
+    # Poses are compared in their own common frame: two like chains may have been laid onto each other the other way.
     true = euler_to_matrix(*(np.deg2rad(of.truth[name]) for name in ANGLES))
-    away = np.rad2deg(point_group("C1").distance(found.rows.rotations[0] @ lain.rotation.T, true))
+    away = np.rad2deg(point_group("C1").distance(found.rows.rotations[0] @ frame(found.rows.rotations[0], true), true))
     inside, between = (
         fourier_shell_correlation(one, other, PIXEL_A, mask=of.mask)
         for one, other in ((mean, of.rigid), halves)
