@@ -1,64 +1,35 @@
-"""Classify 2D beside ``relion_refine`` on the same stack: purity, classes against the truth, CPU seconds.
+"""Classify 2D beside ``relion_refine`` on the same stack: CPU seconds, purity, classes against the truth.
 
-5,000 particles, 50 classes and 25 iterations take hours of RELION's time; this runs it smaller (the figures say how
-small), with the same rounds, step of angles, shifts and particles in every round. What each takes for 50 classes is in
-``benchmarks/classify_2d.py``. Arguments: particles, classes, rounds, SNR.
+Both have the steps of RELION's own form (6 degrees and 1 pixel in the end, shifts to 5 pixels), use all particles in
+each of 25 rounds, and are judged by the same code. RELION takes hours for 5,000 particles and 50 classes, so it may be
+given a limit of CPU seconds: then it is judged where it came to, beside ours at the same round and at its end. It can
+be run by itself beforehand, into a folder that the comparison then takes it from::
+
+    python -m prove.classification2d_relion relion FOLDER PARTICLES CLASSES CPU_SECONDS
+    python -m prove.classification2d_relion compare FOLDER PARTICLES CLASSES
 """
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
+import json
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.support import relion_2d
 from tests.support.class_truth import purity, resolution_against_truth
 from tests.support.mixtures import Mixture, make_mixture
 from tools.measured import record
 
-from prove.classification2d import classified
-from verglas.formats import MrcStackWriter, ParticleTable, read_particles, read_stack, write_particles
+from prove.classification2d import LIMIT_A, MASK_A
+from verglas.stages.classification2d import ClassificationSettings, ClassState, WorkingImages, classify_images
+from verglas.stages.classification2d.weighing import ImageResult
 
-PARTICLES, CLASSES, ROUNDS, SNR = 1500, 10, 25, 0.1
-PSI_STEP_DEG, SHIFT_PX, SHIFT_STEP_PX = 6.0, 8.0, 2.0
-
-
-def relion_classes(
-    mixture: Mixture, folder: Path, *, classes: int, rounds: int, threads: int = 1
-) -> tuple[np.ndarray, Any, float]:
-    """Return RELION's class of each particle (from 0), its averages (protein positive) and its CPU seconds."""
-    box, pixel_A = mixture.images.shape[-1], mixture.optics.pixel_size_A
-    table: ParticleTable = mixture.table.copy()
-    for column in ("rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A", "class_number"):
-        table[column] = 0
-    table.optics[0].contrast_inverted = True
-    with MrcStackWriter(folder / "mixture.mrcs", box, box, pixel_A) as writer:
-        for image in mixture.images:
-            writer.append(-image)
-    write_particles(table, folder / "in.star")
-    command = [
-        "relion_refine", "--i", "in.star", "--o", "./run", "--iter", str(rounds), "--K", str(classes),
-        "--tau2_fudge", "2", "--particle_diameter", "200", "--ctf", "--psi_step", str(PSI_STEP_DEG),
-        "--offset_range", str(SHIFT_PX), "--offset_step", str(SHIFT_STEP_PX), "--norm", "--scale", "--zero_mask",
-        "--flatten_solvent", "--oversampling", "1", "--dont_combine_weights_via_disc", "--pool", "50", "--pad", "2",
-        "--j", str(threads), "--random_seed", "1",
-    ]  # fmt: skip
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with (folder / "log.txt").open("w") as log:
-        subprocess.run(command, cwd=folder, check=True, stdout=log, stderr=log,
-                       env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found = read_particles(folder / f"run_it{rounds:03d}_data.star")
-    sections = np.asarray(found["image_section"], np.int64)
-    number = np.empty(len(found), np.int64)
-    number[sections - 1] = found["class_number"] - 1
-    averages, _ = read_stack(folder / f"run_it{rounds:03d}_classes.mrcs")
-    return number, averages, seconds
+PARTICLES, CLASSES, ROUNDS, SNR, SEED = 1000, 10, 25, 0.1, 1
+CPU_LIMIT_S = 3600.0
 
 
 def judged(number: Any, averages: Any, mixture: Mixture) -> dict[str, Any]:
@@ -72,29 +43,73 @@ def judged(number: Any, averages: Any, mixture: Mixture) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def compare(particles: int, classes: int, rounds: int, snr: float, seed: int = 1) -> dict[str, Any]:
-    """Classify one mixture with both, and ours also with its own schedule."""
-    mixture = make_mixture(particles, snr=snr, seed=seed)
-    every, cpu_every = classified(mixture, seed, classes, rounds=rounds, percent_used=100.0)
-    own, cpu_own = classified(mixture, seed, classes, rounds=rounds)
-    with tempfile.TemporaryDirectory() as folder:
-        number, averages, cpu_relion = relion_classes(mixture, Path(folder), classes=classes, rounds=rounds, threads=2)
-    sys.stdout.write(f"   CPU s: verglas {cpu_every:.0f}, its own schedule {cpu_own:.0f}, RELION {cpu_relion:.0f}\n")
+def costs(cpu_s: float, rounds: int, particles: int) -> dict[str, Any]:
     return {
-        "particles": particles, "classes": classes, "rounds": rounds, "snr": snr, "box": 64, "seed": seed,
-        "cpu_s": {
-            "verglas": round(cpu_every, 1), "its_own_schedule": round(cpu_own, 1), "relion": round(cpu_relion, 1)
-        },
-        "relion_over_verglas": round(cpu_relion / cpu_every, 1),
-        "verglas_all_particles_each_round": judged(every.number, every.averages, mixture),
-        "verglas_own_schedule": judged(own.number, own.averages, mixture),
-        "relion_3_1_3": judged(number, averages, mixture),
+        "rounds": rounds, "cpu_s": round(cpu_s, 1),
+        "cpu_ms_a_particle_and_round": round(1e3 * cpu_s / rounds / particles, 2),
     }  # fmt: skip
 
 
-def main(particles: int = PARTICLES, classes: int = CLASSES, rounds: int = ROUNDS, snr: float = SNR) -> None:
-    record("classification2d_relion", compare(particles, classes, rounds, snr))
+def ours(mixture: Mixture, classes: int, rounds: int) -> list[tuple[float, Any, Any]]:
+    """Return CPU seconds, classes and averages after each round."""
+    pixel_A = mixture.optics.pixel_size_A
+    settings = ClassificationSettings(
+        classes=classes, mask_radius_A=MASK_A, max_shift_A=relion_2d.SHIFT_RANGE_PX * pixel_A, rounds=ROUNDS,
+        finish_A=LIMIT_A, percent_used=100.0, seed=SEED,
+    )  # fmt: skip
+    working = WorkingImages.to_limit(mixture.images.shape[-1], mixture.optics, MASK_A, LIMIT_A)
+    found: list[tuple[float, Any, Any]] = []
+    start = time.process_time()
+
+    def keep(number: int, state: ClassState, result: ImageResult) -> None:
+        averages = working.enlarge(state.averages) if number in (rounds, ROUNDS) else None
+        found.append((time.process_time() - start, result.number.copy(), averages))
+
+    classify_images(lambda rows: mixture.images[rows], mixture.defocus, working, settings, progress=keep)
+    return found
+
+
+def run_relion(mixture: Mixture, folder: Path, classes: int, cpu_limit_s: float | None = None) -> None:
+    """Run RELION on a mixture in a folder, at the lowest priority: it takes long."""
+    folder.mkdir(parents=True, exist_ok=True)
+    relion_2d.write_stack(mixture, folder, MASK_A)
+    relion_2d.classify(
+        folder, classes=classes, rounds=ROUNDS, diameter_A=2 * MASK_A, cpu_limit_s=cpu_limit_s, niceness=19
+    )
+
+
+def compare(mixture: Mixture, folder: Path, classes: int) -> dict[str, Any]:
+    """Compare ours with what RELION's run in a folder came to."""
+    particles = len(mixture.images)
+    used = json.loads((folder / "cpu.json").read_text())
+    reached = len(used)
+    mine = ours(mixture, classes, reached)
+    figures: dict[str, Any] = {
+        "particles": particles, "classes": classes, "rounds": ROUNDS, "snr": SNR, "box": mixture.images.shape[-1],
+        "psi_step_deg": relion_2d.PSI_STEP_DEG / 2**relion_2d.OVERSAMPLING, "shift_range_px": relion_2d.SHIFT_RANGE_PX,
+        "threads": 1, "relion_version": "3.1.3", "relion_cpu_s_after_each_round": used,
+        "relion": {**costs(used[-1], reached, particles), **judged(*relion_2d.classes_of(folder, reached), mixture)},
+    }  # fmt: skip
+    for name, rounds in (("verglas_at_the_same_round", reached), ("verglas", ROUNDS)):
+        cpu_s, number, averages = mine[rounds - 1]
+        figures[name] = {**costs(cpu_s, rounds, particles), **judged(number, averages, mixture)}
+    figures["relion_over_verglas_in_these_rounds"] = round(used[-1] / mine[reached - 1][0], 1)
+    figures["relion_over_all_rounds_of_verglas"] = round(used[-1] / mine[-1][0], 1)
+    return figures
+
+
+def main(task: str = "both", folder: str | None = None, *numbers: str) -> None:
+    particles, classes = map(int, numbers[:2]) if numbers else (PARTICLES, CLASSES)
+    limit_s = float(numbers[2]) if len(numbers) > 2 else CPU_LIMIT_S
+    mixture = make_mixture(particles, snr=SNR, seed=SEED)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(folder or temporary)
+        if task in ("relion", "both"):
+            run_relion(mixture, place, classes, limit_s)
+        if task in ("compare", "both"):
+            figures = compare(mixture, place, classes)
+            sys.stdout.write(f"{figures}\nwritten to {record(f'classification2d_relion_{classes}', figures)}\n")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]), *map(float, sys.argv[4:5]))
+    main(*sys.argv[1:])

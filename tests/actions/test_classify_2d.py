@@ -59,9 +59,11 @@ def test_every_round_is_a_classification(tmp_path: Path) -> None:
         assert np.bincount(table["class_number"], minlength=4)[0] == 0 and table["class_number"].max() == 3
         purity = sum(np.bincount(made.shape[table["class_number"] == k]).max() for k in (1, 2, 3)) / len(table)
         assert purity > 0.6, "three classes for three shapes and noise, after three rounds"
+        assert last["picture_path"] == "Assets/ClassAverages/class_averages_0003.png"
         assert (project.folder / last["picture_path"]).exists() and (project.folder / last["star_path"]).exists()
         assert not list((project.folder / "Scratch").glob("*/*"))
-        assert (project.folder / project.result(last["creation"])["files"]["curves"]).exists()
+        curves = project.result(last["creation"])["files"]["curves"]
+        assert curves.endswith("0003_curves.png") and (project.folder / curves).exists()
         run = project_run(project, "classify-2d", workers=1, threads=1, rounds=1, finish_resolution_A=14.0,
                           continue_from="1")  # fmt: skip
         assert not run.failures

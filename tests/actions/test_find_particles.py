@@ -150,4 +150,6 @@ def test_templates_come_from_class_averages(tmp_path):
         precision, recall = found_and_true(places(project.folder / positions["path"]), field.places_A, 20.0)
         assert precision > 0.9 and recall > 0.9
         run = project_run(project, "find-particles", template_class_numbers="1", **columns)
-        assert len(run.failures) == 1 and "class of it that holds particles" in str(run.failures)
+        assert len(run.failures) == 1 and "nobody is in its class 1" in str(run.failures)
+        with pytest.raises(InputError, match="there is no 4"):
+            project_run(project, "find-particles", template_class_numbers="2-4", **columns)

@@ -67,6 +67,8 @@ def test_particles_of_selected_classes_are_cut_where_their_classes_lie(tmp_path)
         assert job_edges(project) == [(1, 2)]
         by_name = select_inputs(project, PackageFromClasses, {"selections": "both"})["selections"]
         assert [one["id"] for one in by_name] == [second["id"]]
+        several = select_inputs(project, PackageFromClasses, {"selections": f"both, {first['id']},both"})["selections"]
+        assert [one["id"] for one in several] == [second["id"], first["id"]]
         with pytest.raises(NotFoundError, match="nor a selection called 'none'"):
             select_inputs(project, PackageFromClasses, {"selections": "none"})
         values = project.results("package", package["id"])[0]["values"]

@@ -79,8 +79,15 @@ def test_a_new_package_may_start_from_what_a_package_began_with(tmp_path) -> Non
         new = project.asset("package", 2)
         assert (new["count"], new["classes"], new["start"]) == (24, 3, "Random Parameters")
         assert project.assets("refinement")[0]["classes"] == 3
+        project_run(project, "package-from-package", package=[2], class_map="1:1,3:1", carry="mapped", **ONE)
+        merged, start = project.asset("package", 3), project.assets("refinement")[-1]
+        occupancies = [
+            ParticleTable.load(project.folder / one["particles_path"])["occupancy"]
+            for one in project.assets("refinement")[0]["details"]
+        ]
+        assert merged["count"] == int(np.sum(occupancies[1] < 50.0)) and (merged["classes"], start["classes"]) == (1, 1)
         add_refinement(project, 1, np.full((24, 2), 50.0))
         with pytest.raises(InputError, match="refinement of package 1"):
-            project_run(project, "package-from-package", package=[2], refinement=[2], **ONE)
+            project_run(project, "package-from-package", package=[2], refinement=[3], **ONE)
         with pytest.raises(InputError, match="one package"):
             project_run(project, "package-from-package", **ONE)

@@ -44,7 +44,7 @@ def ask(project: Path, *arguments: str) -> Any:
 
 def test_help_shows_units_limits_and_headings() -> None:
     text = CliRunner().invoke(command_of(ToyAction), ["--help"], terminal_width=200).stdout
-    for part in ("--movies GROUP|ID,...", "default: 1.5 e/A^2; > 0", "Expert parameters", "[slow|fast]", "--no-fancy",
+    for part in ("--movies NAME|ID,...", "default: 1.5 e/A^2; > 0", "Expert parameters", "[slow|fast]", "--no-fancy",
                  "--max-shift", "--window", "Exit status"):  # fmt: skip
         assert part in text, text
 

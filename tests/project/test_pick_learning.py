@@ -47,6 +47,8 @@ def test_the_threshold_that_tells_kept_and_dropped_apart_best():
     threshold, right = best_threshold(kept, dropped)
     assert threshold == pytest.approx(8.0, abs=0.4) and right > 0.95
     assert best_threshold(kept[:5], dropped) == (None, None)
+    threshold, right = best_threshold(kept, random.normal(10, 1, 300))
+    assert threshold is None and 0.5 <= right < 0.6, "such scores tell nothing apart"
 
 
 def test_selected_class_averages_are_templates(tmp_path):

@@ -24,7 +24,8 @@ def purity(number: Any, label: Any) -> float:
 def resolution_against_truth(averages: Any, number: Any, mixture: Mixture) -> dict[int, float | None]:
     """Return for each view the finest resolution, in A, to which a class of mostly that view agrees with it.
 
-    Agreement is a ring correlation of 0.5 with the noise-free projection, after the best turn and shift; None where no
+    Agreement is a correlation of 0.5 with the noise-free projection over three neighbouring rings, after the best turn
+    and shift: projections have rings in which there is next to nothing to agree on, which are no limit. None where no
     class is mostly of the view.
     """
     number, best = np.asarray(number), {}
@@ -59,7 +60,10 @@ def _agreement(average: Any, truth: Any, pixel_A: float) -> float:
     near = [shift(turned, whole + np.array([dy, dx])) * mask for dy in steps for dx in steps]
     moved = max(near, key=lambda one: float(np.sum(one * average) / np.linalg.norm(one)))
     sums = shell_products(target, rfft(moved - moved.mean(), 2), (box, box))
-    curve = sums.cross / np.sqrt(np.maximum(sums.power_first * sums.power_second, 1e-30))
+    cross, first, second = (
+        np.convolve(one, np.ones(3), mode="same") for one in (sums.cross, sums.power_first, sums.power_second)
+    )
+    curve = cross / np.sqrt(np.maximum(first * second, 1e-30))
     below = np.flatnonzero(curve[2 : box // 2] < 0.5)
     last = int(below[0]) + 1 if below.size else box // 2
     return round(box * pixel_A / last, 2)

@@ -37,25 +37,38 @@ SECTIONS = (
             for limit in (20, 12, 8)
         ),
     ),
-    Section(
-        "2D classes beside RELION's",
-        "classification2d_relion",
-        "The same {particles} particles of box {box} at a signal to noise of {snr}, {classes} classes, {rounds} "
-        "rounds, the same step of angles and shifts.",
-        (
-            Row("all rounds, all particles in each", "{cpu_s[verglas]:.0f} CPU-s", "RELION {cpu_s[relion]:.0f} CPU-s"),
-            Row("with our own schedule", "{cpu_s[its_own_schedule]:.0f} CPU-s"),
-            Row(
-                "the four views told apart",
-                "{verglas_all_particles_each_round[purity_of_views]:.3f}",
-                "RELION {relion_3_1_3[purity_of_views]:.3f}",
+    *(
+        Section(
+            f"2D classes beside RELION's: {classes} classes",
+            f"classification2d_relion_{classes}",
+            "The same {particles} particles of box {box} at a signal to noise of {snr}, all of them in each round; "
+            "angles in steps of {psi_step_deg:g} degrees, shifts to {shift_range_px:g} pixels; one thread. RELION came "
+            "to round {relion[rounds]} of {rounds}.",
+            (
+                Row(
+                    "the rounds that RELION came to",
+                    "{verglas_at_the_same_round[cpu_s]:.0f} CPU-s",
+                    "RELION {relion[cpu_s]:.0f} CPU-s: {relion_over_verglas_in_these_rounds:.1f} times",
+                ),
+                Row(
+                    "a particle and round, all rounds",
+                    "{verglas[cpu_ms_a_particle_and_round]:.2f} CPU-ms",
+                    "RELION {relion[cpu_ms_a_particle_and_round]:.1f} CPU-ms",
+                ),
+                Row(
+                    "the four views told apart",
+                    "{verglas[purity_of_views]:.3f}",
+                    "RELION {relion[purity_of_views]:.3f}",
+                ),
+                Row("purity, junk being one kind", "{verglas[purity]:.3f}", "RELION {relion[purity]:.3f}"),
+                Row(
+                    "resolution of the views against the truth",
+                    "{verglas[resolution_against_truth_A]} A",
+                    "RELION {relion[resolution_against_truth_A]} A",
+                ),
             ),
-            Row(
-                "resolution of the views against the truth",
-                "{verglas_all_particles_each_round[resolution_against_truth_A]} A",
-                "RELION {relion_3_1_3[resolution_against_truth_A]} A",
-            ),
-        ),
+        )
+        for classes in (10, 50)
     ),
     Section(
         "Many particles in 2D",

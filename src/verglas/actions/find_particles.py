@@ -51,7 +51,7 @@ class FindParticles(Action):
             None, help="Pixel size of those images; none: as their file says.", unit="A", gt=0
         )
         template_class_numbers: str | None = field(
-            None, help="Classes whose averages are used, such as 1,4,7; none: all that hold particles."
+            None, help="Classes whose averages are used, such as 1,4,7-9; none: all that hold particles."
         )
         rotation_step_deg: float = field(15.0, help="Step of views and rotations.", unit="degrees", gt=0, le=90)
         template_symmetry: str = field("C1", help="Symmetry of the template map.")
@@ -174,7 +174,7 @@ def check_templates(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) ->
     Raises
     ------
     InputError
-        Templates are missing, are two things at once, or would not be used.
+        Templates are missing, are two things at once, would not be used, or are of a class that is not there.
     """
     records = [*inputs.get("template_map", []), *inputs.get("template_classes", [])]
     given = len(records) + (parameters.template_images is not None)
@@ -184,6 +184,12 @@ def check_templates(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) ->
         )
     if parameters.picker != "templates" and given:
         raise InputError("templates were given, but another picker was chosen: add --picker templates.")
+    if records and records[0]["kind"] == "classification" and parameters.template_class_numbers is not None:
+        from verglas.project.class_selections import parse_classes
+
+        beyond = [one for one in parse_classes(parameters.template_class_numbers) if one > records[0]["classes"]]
+        if beyond:
+            raise InputError(f"{records[0]['name']} has classes 1 to {records[0]['classes']}: there is no {beyond[0]}.")
     return records[0] if records else None
 
 
@@ -193,21 +199,20 @@ def class_averages(classification: dict[str, Any], numbers: str | None, project:
     Raises
     ------
     InputError
-        A class is not there, or none holds particles.
+        Nobody is in a class, or in any.
     """
     from verglas.formats import read_stack
+    from verglas.project.class_selections import parse_classes
 
     name = classification["name"]
     images, file_pixel_A = read_stack(project / classification["path"])
     chosen = [number for number, image in enumerate(images, 1) if image.std() > 0]
     if numbers is not None:
-        words = [word.strip() for word in numbers.split(",")]
-        wrong = [word for word in words if not word.isdigit() or int(word) not in chosen]
-        if wrong:
-            raise InputError(
-                f"{name}: {wrong[0]!r} is no class of it that holds particles; write numbers such as 1,4,7."
-            )
-        chosen = [int(word) for word in words]
+        wanted = parse_classes(numbers)
+        empty = [one for one in wanted if one not in chosen]
+        if empty:
+            raise InputError(f"{name}: nobody is in its class {empty[0]}; leave it out.")
+        chosen = wanted
     if not chosen:
         raise InputError(f"{name}: none of its classes holds particles.")
     return images[[number - 1 for number in chosen]], classification.get("pixel_size_A") or file_pixel_A

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.formats import ParticleTable
+    from verglas.project import Project
 
 
 class PackageFromPackage(Action):
@@ -70,6 +71,15 @@ class PackageFromPackage(Action):
         Input("refinement", "refinement", "One of its refinements; none: what it started with.", required=False),
     )
     outputs = ("refinement_package", "refinement")
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Choose the classes that a package started with, where it started with some."""
+        if len(inputs["package"]) != 1 or inputs["refinement"]:
+            return inputs
+        number = inputs["package"][0]["id"]
+        own = [one for one in project.assets("refinement") if (one["package"], one["method"]) == (number, "start")]
+        return {**inputs, "refinement": own[:1]}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the images will take, from the records alone."""

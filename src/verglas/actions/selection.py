@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from verglas.project import Project
 
 Choice = str | Iterable[int] | None
-"""The name of a group or of one asset, numbers (``"3"`` or ``"1,5,9"`` as text), or None for all."""
+"""Numbers and names of groups or assets (as text ``"3"``, ``"good"`` or ``"1,5,good"``), or None for all."""
 
 
 def select_inputs(project: Project, action: type[Action], choices: dict[str, Choice]) -> Assets:
@@ -31,24 +31,29 @@ def select_inputs(project: Project, action: type[Action], choices: dict[str, Cho
         choice = choices.get(declared.name)
         if choice is None:
             found[declared.name] = project.assets(declared.kind) if declared.takes_all else []
-        elif isinstance(choice, str) and not choice.replace(",", "").isdigit():
+        elif isinstance(choice, str):
             found[declared.name] = _named(project, declared.kind, choice)
         else:
-            numbers = choice.split(",") if isinstance(choice, str) else choice
-            found[declared.name] = [project.asset(declared.kind, int(number)) for number in numbers]
+            found[declared.name] = [project.asset(declared.kind, int(number)) for number in choice]
         if declared.with_parents:
             found[declared.name] = [_with_parents(project, record) for record in found[declared.name]]
     return action.fill_in(project, found)
 
 
-def _named(project: Project, kind: str, name: str) -> list[dict[str, Any]]:
-    """Return the members of the group of that name, or the one asset that is called so."""
+def _named(project: Project, kind: str, text: str) -> list[dict[str, Any]]:
+    """Return the assets that a text names: by a number, a group's or an asset's name, or several with commas."""
+    if text.isdigit():
+        return [project.asset(kind, int(text))]
     with suppress(NotFoundError):
-        return project.assets(kind, group=name)
+        return project.assets(kind, group=text)
     with suppress(NotFoundError):
-        return [project.asset(kind, name)]
+        return [project.asset(kind, text)]
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 1:
+        found = {one["id"]: one for part in parts if part for one in _named(project, kind, part)}
+        return list(found.values())
     raise NotFoundError(
-        f"there is neither a group of kind {kind} nor a {kind} called {name!r}. `verglas groups list` and "
+        f"there is neither a group of kind {kind} nor a {kind} called {text!r}. `verglas groups list` and "
         "`verglas list` show those there are."
     )
 

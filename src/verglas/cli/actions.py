@@ -48,7 +48,7 @@ def command_of(action: type[Action]) -> click.Command:
         options.append(
             click.Option(
                 [f"--{declared.name.replace('_', '-')}", f"input_{declared.name}"],
-                metavar="GROUP|ID,...", help=f"{declared.help} [default: {default}]",
+                metavar="NAME|ID,...", help=f"{declared.help} [default: {default}]",
             )
         )  # fmt: skip
         headings[f"input_{declared.name}"] = "Inputs"

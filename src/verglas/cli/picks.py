@@ -85,11 +85,14 @@ def learn(
         f"{found['kept']} picks are in the selected classes, {found['dropped']} in others, {found['unclassified']} in "
         f"none; {len(found['images'])} images changed."
     )
+    anew = "picking again with --picker templates --template-classes scores every candidate anew."
     if found["threshold"] is not None:
         console().print(
-            f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right); use it with "
-            "verglas picks threshold, or pick again with --picker templates --template-classes."
+            f"A score of {found['threshold']:.2f} tells them apart best ({found['told_apart']:.0%} right): use it with "
+            f"verglas picks threshold; {anew}"
         )
+    elif found["told_apart"] is not None:
+        console().print(f"Their scores do not tell them apart ({found['told_apart']:.0%} right at best); {anew}")
 
 
 @picks.command()

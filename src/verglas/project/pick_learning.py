@@ -17,6 +17,8 @@ SAME_PICK_A = 20.0
 """A particle belongs to a pick no farther away than this: packages may have been recentred since."""
 LEAST_OF_EACH = 10
 """Picks kept and dropped without which no threshold is learned."""
+TOLD_APART = 0.7
+"""Part of both on a threshold's right side without which it is of no use."""
 
 
 def learn_picks(
@@ -40,7 +42,8 @@ def learn_picks(
     dict
         ``images`` (number of each image that lost picks -> picks left), ``kept``, ``dropped``, ``unclassified`` (picks
         of each kind), ``threshold`` (the least score that tells kept and dropped picks apart best; None where there
-        are too few) and ``told_apart`` (part of both kinds, taken alike, on its right side).
+        are too few or scores do not tell them apart) and ``told_apart`` (part of both kinds, taken alike, on the right
+        side of the best one; None where there are too few).
 
     Raises
     ------
@@ -118,7 +121,10 @@ def particles_by_image(
 
 
 def best_threshold(kept: NDArray[np.float64], dropped: NDArray[np.float64]) -> tuple[float | None, float | None]:
-    """Return the least score that tells two kinds of picks apart best, and the mean part of each on its right side."""
+    """Return the least score that tells two kinds of picks apart best, and the mean part of each on its right side.
+
+    No score where even the best one has less than :data:`TOLD_APART` there.
+    """
     import numpy as np
 
     if min(len(kept), len(dropped)) < LEAST_OF_EACH:
@@ -128,4 +134,5 @@ def best_threshold(kept: NDArray[np.float64], dropped: NDArray[np.float64]) -> t
     below = np.searchsorted(np.sort(dropped), at, side="left") / len(dropped)
     right = 0.5 * (above + below)
     best = int(right.argmax())
-    return float(at[best]), round(float(right[best]), 4)
+    told_apart = round(float(right[best]), 4)
+    return float(at[best]) if told_apart >= TOLD_APART else None, told_apart

@@ -26,6 +26,7 @@ CLASSIFICATION = ResultKind(
     product_name=lambda number: f"Classification #{number}",
     file_stem=lambda made, _: f"class_averages_{made['id']:04d}",
     folders={"averages": FOLDER, "particles": FOLDER, "picture": FOLDER, "curves": FOLDER, "star": FOLDER},
+    endings={"curves": "_curves"},
     product_columns=_columns,
     parent_column="id",
     active_column="creation",
