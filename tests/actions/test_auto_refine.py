@@ -41,7 +41,13 @@ def difference(one: Path, two: Path) -> str:
     return f"{np.count_nonzero(away)} voxels differ, by {away.max():g} of {np.abs(maps[0]).max():g}"
 
 
-def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("classes", "killed_at", "results"), [(1, "round-001.npz", 8), (2, "round-001-classes-0.npz", 10)]
+)
+def test_a_killed_refinement_resumes_to_the_same_answer(
+    tmp_path: Path, classes: int, killed_at: str, results: int
+) -> None:
+    """Killed after a round, and where one of the half sets has found its classes."""
     table, truth = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)
     write_particles(table, tmp_path / "particles.star")
     with Project.create(tmp_path / "p") as project:
@@ -50,18 +56,19 @@ def test_a_killed_refinement_resumes_to_the_same_answer(tmp_path: Path) -> None:
         write_mrc(project.folder / "start.mrc", truth, PIXEL_A)
         record = {"name": "start", "path": "start.mrc", "pixel_size_A": PIXEL_A}
         project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
-        # At the start, between two rounds, and in the midst of recording one.
-        kills = ("scratch/round-000.npz", "scratch/round-001.npz", "results/*_02_1_map1.mrc")
+        # At the start, between two rounds, when classes are found, and in the midst of recording a round.
+        kills = ("scratch/round-000.npz", f"scratch/{killed_at}", "results/*_02_1_map1.mrc")
         jobs = [
-            run_job(project, "auto-refine", OPTIONS, {"package": "1", "reference": "1"}, killed_at)
-            for killed_at in ((), kills)
+            run_job(project, "auto-refine", OPTIONS | {"classes": classes}, {"package": "1", "reference": "1"}, names)
+            for names in ((), kills)
         ]
-        for number in (1, 2):
-            for ending in ("_par_1.npy", "_1_map1.mrc", "_1.mrc"):
+        # Round 1 has one class, whatever is wanted.
+        for number, k in [(1, 1), *((2, k) for k in range(1, classes + 1))]:
+            for ending in (f"_par_{k}.npy", f"_{k}_map1.mrc", f"_{k}.mrc"):
                 name = f"{number:02d}{ending}"
                 one, two = (job.results_folder / f"volume_{job.number}_{name}" for job in jobs)
                 assert contents(one) == contents(two), f"{name}: {difference(one, two)}"
-        assert project.take_in()["results"] == 8
+        assert project.take_in()["results"] == results
         # What is made of a refined map knows what its halves began with.
         (volume,) = Sharpen3D.fill_in(project, {"volumes": project.assets("volume")[-1:]})["volumes"]
         assert volume["shared_to_A"] == 20.0

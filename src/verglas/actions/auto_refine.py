@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,9 @@ LOWEST_A = 300.0
 USUAL_ROUNDS, ROUNDS_AFTER_CTF = 9, 5
 LOCAL_BYTES_A_VOXEL = 48
 """Four transforms, the same in one band, and the errors of all filters."""
+
+CLASSES_FOUND_A, MOST_FINDING, VARIATION_BYTES = 10.0, 10_000, 20
+"""Resolution at which classes are found, by how many particles of a half set, and what each component takes."""
 
 
 class AutoRefine(Action):
@@ -93,14 +97,21 @@ class AutoRefine(Action):
         package = only("package", inputs["package"])
         settings = settings_of(parameters, inputs, 1)
         initial_volumes(inputs, settings.classes)
+        more = LOCAL_BYTES_A_VOXEL * package["box_px"] ** 3 if settings.regularisation == "local" else 0
+        if settings.classes > 1:
+            # Images of one half set, to the resolution at which classes are found.
+            part = min(1.0, 2.0 * package["pixel_size_A"] / CLASSES_FOUND_A)
+            points = 0.5 * math.pi * (0.5 * package["box_px"] * part) ** 2
+            more += round(min(package["count"], MOST_FINDING) * points * VARIATION_BYTES)
         return estimate_rounds(
             package, settings.classes, settings.oversampling, most_rounds=settings.rounds,
             usual_rounds=USUAL_ROUNDS + (ROUNDS_AFTER_CTF if parameters.refine_ctf else 0), references=2,
-            more_bytes=LOCAL_BYTES_A_VOXEL * package["box_px"] ** 3 if settings.regularisation == "local" else 0,
+            more_bytes=more,
         )  # fmt: skip
 
     def run(self, context: JobContext) -> None:
         """Run the rounds that have no result yet."""
+        from verglas.actions.auto_refine_classes import begin_classes
         from verglas.actions.auto_refine_ctf import refine_ctf
         from verglas.actions.auto_refine_rounds import begin, end, run_round
         from verglas.stages.refinement import RefinementState
@@ -117,6 +128,9 @@ class AutoRefine(Action):
                 break
             if state.ctf_wanted:
                 refine_ctf(context, state, kept)
+                continue
+            if state.classes_wanted:
+                begin_classes(context, state, kept)
                 continue
             number += 1
             run_round(context, state, kept, number)

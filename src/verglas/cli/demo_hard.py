@@ -175,7 +175,7 @@ def found_map(project: Any, package: dict[str, Any], asked: HardSet, threads: in
 
 
 def refine(project: Any, package: dict[str, Any], reference: int, classes: int, asked: HardSet, threads: int) -> None:
-    """Refine a package from one volume, its particles shared out at random over classes after the first round."""
+    """Refine a package from one volume; of several classes, from what the particles show beyond one map."""
     from verglas.actions import project_run
 
     project_run(

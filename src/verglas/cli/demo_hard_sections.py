@@ -167,9 +167,9 @@ def what_was_found(
     }  # fmt: skip
     section = Section(
         "Two classes",
-        "All particles were refined from the start, put into two classes at random after the first round, in two "
-        "independent halves. At true poses, the true maps tell which particle is which: no refinement can be expected "
-        "to do more. Maps at true poses hold the particles that are truly of their class."
+        "All particles were refined from the start as one class, put into two by how their images depart from its map, "
+        "and refined on, in two independent halves. At true poses, the true maps tell which particle is which: no "
+        "refinement can be expected to do more. Maps at true poses hold the particles that are truly of their class."
         + (f" Here two classes did not come apart, and all particles were refined as one. {why}" if why else ""),
         [
             ("particles in their class", f"{100 * right:.1f} %"),

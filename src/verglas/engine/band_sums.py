@@ -111,6 +111,11 @@ class BandSums:
         made: NDArray[np.float32] = make_map([self._sums], part * shell_weights([self._sums], threads), threads)
         return made
 
+    def regularised_map(self, added: NDArray[np.float64], part: float, *, threads: int = 1) -> NDArray[np.float32]:
+        """Return the map: sums over weights plus a part of their shell's mean and a number, shape (box // 2 + 1,)."""
+        self._sums.symmetrise(self._permutations, threads)
+        return make_map([self._sums], added + part * shell_weights([self._sums], threads), threads)
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the sums by name, not copied."""
         return {"volume": self._sums.volume, "core": self._sums.core}

@@ -28,7 +28,7 @@ def accuracy(occupancy: np.ndarray, label: np.ndarray) -> float:
     return max(right, 1.0 - right)
 
 
-def test_two_molecules_come_apart_from_random_occupancies(tmp_path: Path) -> None:
+def test_two_molecules_come_apart_from_one_volume(tmp_path: Path) -> None:
     """Of one molecule with a part turned; both half sets must call the same one their first class."""
     table, label, truths = mixed_particles(tmp_path, 500, BOX, PIXEL_A, noise=1.5)
     found = refine_particles(table, tmp_path, truths[0], settings(), threads=2)
@@ -36,6 +36,20 @@ def test_two_molecules_come_apart_from_random_occupancies(tmp_path: Path) -> Non
     assert accuracy(found.rows.occupancy, label) > 0.9
     assert all(accuracy(found.rows.occupancy[:, half == number], label[half == number]) > 0.88 for number in (1, 2))
     assert found.state.agreement > 0.3
+
+
+def test_molecules_that_have_nothing_in_common_come_apart_from_the_volume_of_one(tmp_path: Path) -> None:
+    shapes = [molecule(BOX, PIXEL_A, seed=seed) for seed in (5, 77)]
+    table, volume = make_particles(tmp_path, 400, BOX, PIXEL_A, noise=1.5, molecules=shapes)
+    label = np.asarray(table["class_number"]) - 1
+    classes: list[int] = []
+    found = refine_particles(
+        table, tmp_path, volume, settings(), threads=2, progress=lambda _, rows, maps: classes.append(len(maps))
+    )  # fmt: skip
+    # One class first, and then two.
+    assert classes == sorted(classes) and set(classes) == {1, 2}
+    assert accuracy(found.rows.occupancy, label) > 0.8
+    assert found.rows.occupancy.mean(axis=1).min() > 0.25
 
 
 def test_two_molecules_from_a_volume_each(tmp_path: Path) -> None:

@@ -12,10 +12,13 @@ from verglas.errors import FormatError, InputError
 from verglas.formats import read_stack
 from verglas.geometry import euler_to_matrix, random_rotations
 from verglas.signal import fourier_shell_correlation, sphere_mask
-from verglas.stages.simulation import StackParameters, projected_map, simulate_stack
+from verglas.stages.simulation import MovieParameters, StackParameters, projected_map, simulate_stack
+from verglas.stages.simulation.ice import ice_contrast_density, water_memory
 from verglas.stages.simulation.models import DOMAIN, MASS_KDA, write_asymmetric_model
+from verglas.stages.simulation.optics import Defocus
 from verglas.stages.simulation.poses import Orientations, rotation_matrix
 from verglas.stages.simulation.stack import StackImages, draw_truth
+from verglas.stages.simulation.stack_noise import CountingNoise
 from verglas.stages.simulation.truth import fading
 from verglas.stages.simulation.views import count_views, even_views, read_views
 
@@ -56,7 +59,7 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path) -> None:
 
 def test_noise_is_that_of_counted_electrons() -> None:
     """Four times the electrons halve the noise relative to the signal, but for what damage takes."""
-    of = {"box": 32, "pixel_size_A": 7.0, "particles": 4, "coloured_noise": 0.0}
+    of = {"box": 32, "pixel_size_A": 7.0, "particles": 4, "ice_strength": 0.0}
     images = {}
     for dose in (1.0, 4.0):
         parameters = StackParameters(**of, dose_e_A2=dose)
@@ -66,6 +69,29 @@ def test_noise_is_that_of_counted_electrons() -> None:
     assert one is not None and four is not None and 3.0 < four / one < 4.0
     with pytest.raises(InputError, match="apply_ctf must be true"):
         simulate_stack(StackParameters(**of, dose_e_A2=1.0, apply_ctf=False), "nowhere")
+
+
+def test_ice_of_a_stack_is_that_of_movies_whatever_the_pixels() -> None:
+    """Noise per area at a frequency is the same in pixels of any size, and the ratio is that of movies' ice."""
+    defocus, ratios = Defocus(15000.0, 15000.0, 0.0, 0.0), {}
+    for pixel_A, box in ((1.25, 128), (2.5, 64)):
+        parameters = StackParameters(box=box, pixel_size_A=pixel_A, dose_e_A2=50.0)
+        ratios[pixel_A] = CountingNoise(parameters).filter(defocus)[0, 1:32].astype(float) ** 2 - 1.0
+    np.testing.assert_allclose(ratios[1.25][:31], ratios[2.5], rtol=1e-4)
+    movie = MovieParameters(pixel_size_A=2.5, dose_per_frame_e_A2=50.0, frames=1)
+    k = np.arange(1, 32) / 160.0
+    ice = (
+        ice_contrast_density(k, movie) * water_memory(k, movie, 50.0)[1] ** 2 * np.exp(-movie.envelope_b_A2 * k**2 / 2)
+    )
+    assert ratios[2.5].min() > 0.0 and ratios[2.5].max() < 50.0 * ice.max()
+    np.testing.assert_array_less(ratios[2.5], 50.0 * ice)
+
+
+def test_variance_of_counting_noise_is_that_of_images() -> None:
+    parameters = StackParameters(box=64, pixel_size_A=3.0, particles=20, dose_e_A2=5.0)
+    images = StackImages(parameters, draw_truth(parameters))
+    noise = np.array([images.image(i) - images.signal(i) * images.scale for i in range(20)])
+    assert noise.var() == pytest.approx(images.noise_variance, rel=0.05)
 
 
 def test_damage_is_the_best_that_weighted_frames_can_keep() -> None:
@@ -93,7 +119,7 @@ def test_images_are_projections_of_the_projected_map(tmp_path: Path) -> None:
 
 def test_true_map_has_the_scale_of_the_images(tmp_path: Path) -> None:
     parameters = StackParameters(
-        model="beta-galactosidase", box=40, pixel_size_A=6.0, particles=300, dose_e_A2=1000.0, coloured_noise=0.0,
+        model="beta-galactosidase", box=40, pixel_size_A=6.0, particles=300, dose_e_A2=1000.0, ice_strength=0.0,
         padding=1.0, shift_sigma_A=0.0,
     )  # fmt: skip
     made = simulate_stack(parameters, tmp_path)

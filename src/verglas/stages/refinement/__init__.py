@@ -8,6 +8,10 @@ from typing import Any
 _MODULES = {
     "stability": ("ClassStability", "class_stability"),
     "class_matching": ("match_classes",),
+    "class_mixture": ("mixed_in_components",),
+    "class_references": ("ClassReferences", "class_references"),
+    "class_start": ("begin_classes", "variation_of_half", "with_classes"),
+    "variation": ("Residuals", "Variation", "Views", "find_variation", "in_common", "views_of"),
     "align": ("AlignmentPlan", "AlignmentSwitches", "BatchPoses", "align_batch", "occupancies"),
     "focus": ("Focus", "focused_maps"),
     "insertion": ("blank_edges", "insertion_weights"),

@@ -20,7 +20,7 @@ from verglas.stages.refinement.class_matching import exchange_classes, match_cla
 from verglas.stages.refinement.insertion import blank_edges, insertion_weights
 from verglas.stages.refinement.manual_settings import ManualSettings
 from verglas.stages.refinement.maps import ClassMaps, at_box, class_maps, judge
-from verglas.stages.refinement.own_part import filled_part, own_part
+from verglas.stages.refinement.own_part import own_parts
 from verglas.stages.refinement.refine import Refinement, next_noise
 from verglas.stages.refinement.rounds import RoundWork, used_in_round
 from verglas.stages.refinement.rows import PoseRows, rows_of_tables, table_of_rows
@@ -178,37 +178,6 @@ def finish_manual_round(
         rows,
         maps,
     )
-
-
-def own_parts(
-    maps: Sequence[ClassMaps], rows: PoseRows, halves: NDArray[np.int64], settings: ManualSettings, pixel_size_A: float
-) -> NDArray[np.float64]:
-    """Return what one particle has put into each reference, shape (2, classes, shells): see :mod:`.own_part`.
-
-    Parameters
-    ----------
-    maps
-        Of each class.
-    rows
-        The particles in them.
-    halves
-        Half set of each, 0 or 1.
-    settings
-        Of the refinement.
-    pixel_size_A
-        Of the maps.
-    """
-    found = []
-    for half in (0, 1):
-        shared = rows.used & (halves == half if settings.independent_halves else True)
-        for k, one in enumerate(maps):
-            assert one.found.ssnr is not None
-            ratio = 0.5 * one.found.ssnr if settings.independent_halves else one.found.ssnr
-            filled = filled_part(
-                one.references[half], settings.mask_radius_A / pixel_size_A, settings.mask.edge_A / pixel_size_A
-            )
-            found.append(own_part(ratio, filled, settings.symmetry, float(rows.occupancy[k, shared].sum())))
-    return np.stack(found).reshape(2, len(maps), -1)
 
 
 def particles_moved(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:

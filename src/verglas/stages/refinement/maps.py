@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,22 +58,21 @@ class ClassMaps:
 
 def class_maps(
     work: Reconstruction, halves: tuple[HalfMap, HalfMap], settings: RoundSettings, threads: int = 1, *,
-    local_filters: bool = False,
+    local_filters: bool = False, sources: Sequence[Map] | None = None, masks: Sequence[Map] | None = None,
 ) -> ClassMaps:  # fmt: skip
     """Make the maps of one class from its sums and the unfiltered half maps made of them.
 
     With independent halves each reference is made of its own half alone and masked by a mask found in that half. The
     mask of the correlation is found in both, and what it correlates by itself is taken off by random phases. With local
     filters, references of independent halves are filtered at each place by what the other half confirms there, as soon
-    as halves agree beyond the start.
+    as halves agree beyond the start. With several classes what references are made of, and their masks, may be given.
 
     Raises
     ------
     NumericalError
         All particles are in one half.
     """
-    if not work.images.all():
-        raise NumericalError(f"{CLASS_RAN_EMPTY}, so nothing says what its map holds; use fewer classes.")
+    check_filled(work)
     box, pixel_A = work.box, work.pixel_size_A
     (first, weight), (second, other) = halves
     mask = reference_mask(0.5 * (first + second), pixel_A, settings.mask_radius_A, settings.mask, threads)
@@ -88,16 +88,18 @@ def class_maps(
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
-        sources = [work.filtered_map(of_half, number) for number in (0, 1)]
+        if sources is None:
+            sources = [work.filtered_map(of_half, number) for number in (0, 1)]
         if local_filters and resolution.resolution_A < settings.start_A:
             choice = choose_filters(
                 sources, (first, second), of_half, mask, pixel_A, resolution.resolution_A, threads
             )  # fmt: skip
             sources = [choice.apply(source, pixel_A, threads) for source in sources]
-        # Searches may see more of the references than refinement does.
-        reach_A = max(settings.mask_radius_A, settings.search_radius_A)
-        masks = [reference_mask(half, pixel_A, reach_A, settings.mask, threads) for half in (first, second)]
-    else:
+        if masks is None:
+            # Searches may see more of the references than refinement does.
+            reach_A = max(settings.mask_radius_A, settings.search_radius_A)
+            masks = [reference_mask(half, pixel_A, reach_A, settings.mask, threads) for half in (first, second)]
+    elif sources is None or masks is None:
         sources, masks = [both, both], [mask, mask]
     references = np.stack([
         apply_reference_mask(source, own, pixel_A, settings.mask, threads)
@@ -110,6 +112,12 @@ def class_maps(
     )  # fmt: skip
     assert references.shape[1:] == (box,) * 3
     return ClassMaps(found, references)
+
+
+def check_filled(work: Reconstruction) -> None:
+    """Raise where a class has lost all particles of a half set."""
+    if not work.images.all():
+        raise NumericalError(f"{CLASS_RAN_EMPTY}, so nothing says what its map holds; use fewer classes.")
 
 
 def judge(first: Map, second: Map, mask: Map, pixel_size_A: float, seed: int, threads: int = 1) -> CorrectedCorrelation:

@@ -7,7 +7,8 @@ particles share each component of the map, and is taken off.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,11 @@ from numpy.typing import NDArray
 from verglas.engine import ParticleImages
 from verglas.geometry import point_group
 from verglas.signal import sphere_mask
+
+if TYPE_CHECKING:
+    from verglas.stages.refinement.maps import ClassMaps
+    from verglas.stages.refinement.round_settings import RoundSettings
+    from verglas.stages.refinement.rows import PoseRows
 
 MOST = 0.9
 """Nobody owns more of a component than this."""
@@ -64,6 +70,42 @@ def filled_part(reference: Any, radius_voxels: float, edge_voxels: float) -> flo
     filled = np.count_nonzero(np.asarray(reference)[seen])
     radius = max((3.0 * filled / (4.0 * np.pi)) ** (1.0 / 3.0) - 0.5 * edge_voxels, 0.0)
     return float(4.0 / 3.0 * np.pi * radius**3 / np.size(reference))
+
+
+def own_parts(
+    maps: Sequence[ClassMaps], rows: PoseRows, halves: NDArray[np.int64], settings: RoundSettings, pixel_size_A: float,
+    ratio: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Return what one particle has put into each reference, shape (2, classes, shells): see :func:`own_part`.
+
+    Parameters
+    ----------
+    maps
+        Of each class.
+    rows
+        The particles in them.
+    halves
+        Half set of each, 0 or 1.
+    settings
+        Of the refinement.
+    pixel_size_A
+        Of the maps.
+    ratio
+        Signal-to-noise ratio by which what tells classes apart was filtered, shape (shells,); None: that of each half
+        map.
+    """
+    found = []
+    for half in (0, 1):
+        shared = rows.used & (halves == half if settings.independent_halves else True)
+        for k, one in enumerate(maps):
+            assert one.found.ssnr is not None
+            own = 0.5 * one.found.ssnr if settings.independent_halves else one.found.ssnr
+            filled = filled_part(
+                one.references[half], settings.mask_radius_A / pixel_size_A, settings.mask.edge_A / pixel_size_A
+            )
+            share = float(rows.occupancy[k, shared].sum())
+            found.append(own_part(own if ratio is None else ratio, filled, settings.symmetry, share))
+    return np.stack(found).reshape(2, len(maps), -1)
 
 
 def flattery(

@@ -16,11 +16,15 @@ from verglas.engine.reconstructed_map import ReconstructedMap
 from verglas.formats import ParticleTable
 from verglas.geometry import point_group
 from verglas.stages.refinement.class_matching import exchange_classes, match_classes
-from verglas.stages.refinement.maps import ClassMaps, at_box, class_maps, limit_of
+from verglas.stages.refinement.class_references import class_references
+from verglas.stages.refinement.class_start import begin_classes
+from verglas.stages.refinement.maps import ClassMaps, at_box, check_filled, class_maps, limit_of
+from verglas.stages.refinement.own_part import own_parts
 from verglas.stages.refinement.rounds import RoundWork, used_in_round
 from verglas.stages.refinement.rows import PoseRows, rows_in_classes, rows_of_table, table_of_rows
 from verglas.stages.refinement.settings import (
     CHANGED,
+    FOUND_ROUNDS,
     GROWTH,
     IMPROVEMENT,
     LEAST_ROUNDS,
@@ -79,14 +83,15 @@ def finish_round(
     """
     state, settings, stack = work.state, work.settings, work.stack
     before = work.rows
-    if before.classes != settings.classes and work.split is not None:
-        before = before.split(work.split)
     rows = before.copy()
     rows.used[:] = False
     rows.put(used, found)
+    several, alone = rows.classes > 1, rows.classes < settings.classes
     halves = [(one.half_map(0), one.half_map(1)) for one in work.sums]
     agreement = 1.0
-    if settings.classes > 1:
+    if several:
+        for one in work.sums:
+            check_filled(one)
         limit_A = work.plan.classification_limit_A
         found_order = match_classes(halves, work.pixel_size_A, settings.mask_radius_A, limit_A, threads=threads)
         agreement = found_order.agreement
@@ -95,14 +100,23 @@ def finish_round(
             halves = [(one[0], halves[k][1]) for one, k in zip(halves, found_order.order, strict=True)]
             rows.permute(found_order.order, np.flatnonzero(work.halves == 1))
     local = settings.regularisation == "local"
+    shared = class_references(work.sums, halves, settings, threads) if several else None
     maps = [
-        class_maps(one, pair, settings, threads, local_filters=local)
-        for one, pair in zip(work.sums, halves, strict=True)
+        class_maps(
+            one,
+            pair,
+            settings,
+            threads,
+            local_filters=local,
+            sources=None if shared is None else shared.sources[k],
+            masks=None if shared is None else shared.masks,
+        )
+        for k, (one, pair) in enumerate(zip(work.sums, halves, strict=True))
     ]
     changed = float(np.abs(found.occupancy - before.occupancy[:, used]).sum(axis=0).mean()) / 2.0
-    if settings.classes == 1:
+    if not several:
         changed = 0.0
-    elif state.number == 0:
+    elif state.number == 0 or work.splits:
         changed = 1.0
     moved = found.displacements_A[found.occupancy.argmax(axis=0), np.arange(len(used))] - found.centre_A
     resolutions = np.append(state.resolution_A, min(one.resolution_A for one in maps))
@@ -114,27 +128,31 @@ def finish_round(
     searching = float(settings.search_chance(rows.searched_A, limit).mean()) if settings.search_first else 0.0
     # What is finer than any limit can be is no improvement.
     reached = np.maximum(resolutions, settings.finest_limit_A(stack.pixel_size_A))[state.since :]
-    settled = _is_settled(reached, number, changed, searching, settings)
+    settled = _is_settled(reached, state, changed, searching, several)
     turned = _turned(before, rows, used, settings)
     again = state.searches_again + int(state.search_all)
     # References have become better since particles were searched, even at one resolution: all are searched once more.
     turns = 2 if state.halved else 1
-    enough = again >= MOST_SEARCHES_AGAIN * turns or (
-        again >= turns and not (state.search_all and max(turned, state.turned) > TURNED)
+    enough = (
+        state.classes_round > 0
+        or again >= MOST_SEARCHES_AGAIN * turns
+        or (again >= turns and not (state.search_all and max(turned, state.turned) > TURNED))
     )
-    search_all = (settled and settings.search_first and not enough) or again % turns > 0
-    halved = state.halved and not (settled and not search_all)
-    settled = settled and not search_all and len(used) == len(rows)
+    # Classes are looked for once one map has nothing more to give, and with as many rounds left to refine them.
+    classes_wanted = alone and (settled or number >= settings.rounds // 2)
+    search_all = ((settled and settings.search_first and not enough) or again % turns > 0) and not alone
+    halved = state.halved and not (settled and not search_all) and not classes_wanted
+    settled = settled and not search_all and not alone and len(used) == len(rows)
     last = number == settings.rounds - 1
-    ctf_wanted = refines_ctf and not state.ctf_round and (settled or last) and not state.final
-    since = len(resolutions) if ctf_wanted or (state.halved and not halved) else state.since
+    ctf_wanted = refines_ctf and not state.ctf_round and (settled or last) and not state.final and not classes_wanted
+    since = len(resolutions) if ctf_wanted or classes_wanted or (state.halved and not halved) else state.since
     part = max(state.part if number > 1 else 0.0, settings.part_wanted(limit, len(rows)))
     if len(reached) > 1 and not _improved(reached):
         part = min(1.0, GROWTH * part)
     next_state = RefinementState(
         references=np.stack([one.references for one in maps], axis=1),
         noise=next_noise(work),
-        share=_share(rows, used, number),
+        share=_share(rows, used, state),
         limit_A=limit,
         before_A=state.limit_A,
         part=part,
@@ -152,16 +170,22 @@ def finish_round(
         done=state.final,
         ctf_wanted=ctf_wanted,
         ctf_round=state.ctf_round,
-    )
+        classes_wanted=classes_wanted,
+        classes_round=number if classes_wanted else state.classes_round,
+        own_part=own_parts(
+            maps, rows, work.halves, settings, work.pixel_size_A, None if shared is None else shared.ratio
+        ) if several and state.classes_round else np.zeros((2, 1, 1)),
+    )  # fmt: skip
     return next_state, rows, maps
 
 
-def _share(rows: PoseRows, used: NDArray[np.int64], number: int) -> NDArray[np.float64]:
+def _share(rows: PoseRows, used: NDArray[np.int64], state: RefinementState) -> NDArray[np.float64]:
     """Return the prior of each class: its part of the particles, but equal ones until classes have come apart.
 
     A class that happens to get more at first would otherwise draw all others to itself.
     """
-    if number < LEAST_ROUNDS_OF_CLASSES:
+    least = FOUND_ROUNDS if state.classes_round else LEAST_ROUNDS_OF_CLASSES
+    if state.rounds_of_classes + 1 < least:
         return np.full(rows.classes, 1.0 / rows.classes)
     share: NDArray[np.float64] = rows.occupancy[:, used].mean(axis=1)
     return share
@@ -174,11 +198,12 @@ def _improved(resolutions: NDArray[np.float64], rounds: int = 1) -> bool:
 
 
 def _is_settled(
-    resolutions: NDArray[np.float64], number: int, changed: float, searching: float, settings: AutoRefineSettings
+    resolutions: NDArray[np.float64], state: RefinementState, changed: float, searching: float, several: bool
 ) -> bool:
-    """Tell whether another round like the last ones would bring nothing."""
-    least = LEAST_ROUNDS if settings.classes == 1 else LEAST_ROUNDS_OF_CLASSES
-    if number < least - 1 or len(resolutions) <= QUIET_ROUNDS:
+    """Tell whether another round like the last one, which began from a state, would bring nothing."""
+    least = LEAST_ROUNDS_OF_CLASSES if several and not state.classes_round else LEAST_ROUNDS
+    done = state.rounds_of_classes + 1 if several else state.number + 1
+    if done < least - 1 or len(resolutions) <= QUIET_ROUNDS:
         return False
     return not _improved(resolutions, QUIET_ROUNDS) and changed < CHANGED and searching < SEARCHING
 
@@ -250,6 +275,8 @@ def refine_particles(
             state, rows, maps = finish_round(work, used, found, threads=threads)
             if progress is not None:
                 progress(state, rows, maps)
+            if state.classes_wanted:
+                state, rows = begin_classes(state, rows, stack, settings, threads=threads)
         finals = [at_box(one.found, stack.box, stack.pixel_size_A, threads) for one in maps]
         tables = [table_of_rows(table, stack.rows, rows, k) for k in range(settings.classes)]
     return Refinement(state, rows, tables, finals)

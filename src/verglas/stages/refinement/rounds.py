@@ -29,7 +29,7 @@ from verglas.stages.refinement.align import AlignmentPlan, align_batch
 from verglas.stages.refinement.blurring import blurred_poses
 from verglas.stages.refinement.focus import ProjectedFocus, focused_maps
 from verglas.stages.refinement.round_settings import RoundSettings
-from verglas.stages.refinement.rows import PoseRows, random_occupancies
+from verglas.stages.refinement.rows import PoseRows
 from verglas.stages.refinement.state import RefinementState
 
 AT_ONCE = 256
@@ -99,7 +99,7 @@ class RoundWork(Generic[S]):
             search=settings.search(limit_A, state.shift_sigma_A),
             log_share=np.log(np.maximum(state.share, 1e-30)),
             limit_A=limit_A,
-            classification_limit_A=settings.classification_limit_A(state.number + 1, limit_A),
+            classification_limit_A=settings.classification_limit_A(state.classification_round, limit_A),
             known_scale=state.number > 0,
             switches=settings.switches,
         )
@@ -113,14 +113,13 @@ class RoundWork(Generic[S]):
             self._in_focus = focus.part_of(filled, full, pixel_A, threads)
         if focus is not None and focus.by == "circle":
             self._circle = ProjectedFocus.of(focus, full, pixel_A, threads)
-        # Where the first round has one reference, what it finds is then shared out at random among the classes.
-        alone = state.references.shape[1] < settings.classes
-        self.split = random_occupancies(len(rows), settings.classes, settings.seed) if alone else None
+        # Where classes were found but have no reference yet, poses are refined against the one of all.
+        self.splits = state.references.shape[1] < rows.classes
         self.sums = [
             Reconstruction(
                 self.box, self.pixel_size_A, settings.symmetry, oversampling=settings.oversampling, threads=threads
             )
-            for _ in range(settings.classes)
+            for _ in range(rows.classes)
         ]
         groups = len(stack.table.optics)
         self.noise_sum = np.zeros((groups, self.box // 2 + 1))
@@ -210,7 +209,7 @@ class RoundWork(Generic[S]):
     def own_part(self, half: int) -> NDArray[np.float64] | None:
         """Return what one particle has put into the references of a half set, as far as classes are told by it."""
         own = self.state.own_part
-        return own[half] * self._in_focus if own.shape[1] == self.settings.classes else None
+        return own[half] * self._in_focus if own.shape[1] == self.rows.classes else None
 
     def references(self, half: int, radius_A: float | None = None) -> list[Reference]:
         """Return the references of a half set, prepared to the round's limit, on the scale of the cropped images."""
@@ -234,11 +233,18 @@ class RoundWork(Generic[S]):
             )  # fmt: skip
         return made
 
+    def prepared(
+        self, places: Any, check: Callable[[], None] | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], ParticleImages]]:
+        """Yield places and their images, ready for alignment, a batch of one optics group at a time."""
+        for some, pixels in self._batches(places, check):
+            for group, inside in self.stack.by_group(some):
+                at = some[inside]
+                yield at, self._images(group, at, pixels[inside], self.rows.select(at))
+
     def _align_batch(self, places: NDArray[np.int64], pixels: NDArray[np.float32]) -> PoseRows:
         stack = self.stack
         result = self.rows.select(places)
-        if self.split is not None:
-            result = result.split(self.split[:, places])
         for group, inside in stack.by_group(places):
             prepared = self._images(group, places[inside], pixels[inside], result.select(inside))
             for half in (0, 1):
@@ -272,14 +278,14 @@ class RoundWork(Generic[S]):
                 self.references(half, self.settings.search_radius_A), images.band, self.plan.search,
                 log_share=self.plan.log_share, threads=self.threads,
             )  # fmt: skip
+        before = self.rows.select(places)
         found = align_batch(
-            references, self._templates.get(half), images, self.rows.select(places), searched, self.plan,
+            references, self._templates.get(half), images, before.as_one() if self.splits else before, searched,
+            self.plan,
             weighed=self.weighed(half), circle=self._circle, own=self.own_part(half), threads=self.threads,
         )  # fmt: skip
         self._measure_noise(references, images, found.rows, found.scale, group)
-        if self.split is not None:
-            return found.rows.split(self.split[:, places])
-        return found.rows
+        return found.rows.split(before.occupancy) if self.splits else found.rows
 
     def _measure_noise(
         self, references: list[Reference], images: ParticleImages, rows: PoseRows, scale: Any, group: int

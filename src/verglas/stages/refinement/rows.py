@@ -121,19 +121,16 @@ class PoseRows:
         }
         return PoseRows(**{**copied, "occupancy": occupancy})
 
+    def as_one(self) -> PoseRows:
+        """Return the poses of the first class as one class that holds all particles."""
+        return self.split(np.ones((1, len(self))))
+
 
 def rows_in_classes(rows: PoseRows, classes: int) -> PoseRows:
     """Return rows of one class as the same poses in so many classes, each as probable as the others."""
     if rows.classes == classes:
         return rows
     return rows.split(np.full((classes, len(rows)), 1.0 / classes))
-
-
-def random_occupancies(count: int, classes: int, seed: int) -> NDArray[np.float64]:
-    """Return occupancies at random that add up to 1 for each particle, shape (classes, n)."""
-    random = np.random.Generator(np.random.Philox([seed, 2]))
-    shares = random.uniform(0.0, 1.0, (count, classes)) + 1e-3
-    return np.ascontiguousarray((shares / shares.sum(axis=1, keepdims=True)).T)
 
 
 def rows_of_table(table: ParticleTable, rows: Any) -> PoseRows:

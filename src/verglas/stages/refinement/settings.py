@@ -40,6 +40,9 @@ NYQUIST_PART = 0.95
 LEAST_SIGMA_A = 2.0
 CLASSIFICATION_START_A, CLASSIFICATION_FINISH_A, CLASSIFICATION_ROUNDS = 20.0, 8.0, 9
 LEAST_ROUNDS, LEAST_ROUNDS_OF_CLASSES = 5, 10
+FOUND_ROUNDS, FOUND_SEARCHES = 5, 0.25
+"""The same for classes that were found at the poses of one: they have come apart when they begin, and each particle is
+searched about once against all of them."""
 LEAST_HALVED = 200
 """Fewer particles are not taken in turns: maps of half of them would show too little."""
 MOST_SEARCHES_AGAIN = 3
@@ -69,7 +72,7 @@ class AutoRefineSettings:
     symmetry
         Point group, in its standard setting.
     classes
-        Number of classes; they begin with random occupancies after the first round, or with a volume each.
+        Number of classes; they begin with a volume each, or are found once one class has nothing more to give.
     independent_halves
         Each half set is aligned to a map of its own images alone; False: both to one map, with the limit kept below
         the resolution that is reported.
@@ -188,9 +191,12 @@ class AutoRefineSettings:
         # Where poses were given and are not searched at first, they count as searched at the first limit.
         known = rows.searched_A if self.search_first else np.minimum(rows.searched_A, self.start_A)
         chance = self.search_chance(known, state.limit_A)
-        if self.classes > 1 and self.search_first and state.number < LEAST_ROUNDS_OF_CLASSES:
+        least, part = (
+            (FOUND_ROUNDS, FOUND_SEARCHES) if state.classes_round else (LEAST_ROUNDS_OF_CLASSES, CLASS_SEARCHES)
+        )
+        if state.references.shape[1] > 1 and self.search_first and state.rounds_of_classes < least:
             # A molecule whose class has yet to come apart was searched against another.
-            chance = np.maximum(chance, CLASS_SEARCHES)
+            chance = np.maximum(chance, part)
         return random.uniform(size=len(rows)) < chance
 
     def search(self, limit_A: float, shift_sigma_A: float) -> SearchSettings:

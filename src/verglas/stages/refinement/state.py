@@ -12,7 +12,7 @@ from verglas.engine import ParticleStack, background_noise
 from verglas.engine.reference_masks import apply_reference_mask, low_passed
 from verglas.errors import InputError
 from verglas.signal import sphere_mask
-from verglas.stages.refinement.settings import LEAST_HALVED, AutoRefineSettings
+from verglas.stages.refinement.settings import CLASSIFICATION_ROUNDS, LEAST_HALVED, AutoRefineSettings
 
 
 @dataclass
@@ -57,6 +57,10 @@ class RefinementState:
         Whether the CTF shall be refined before the next round.
     ctf_round
         Round after which it was; 0: none.
+    classes_wanted
+        Whether classes shall be found, at the poses reached, before the next round.
+    classes_round
+        Round after which they were; 0: the first round had a volume for each.
     own_part
         Part of each half set's and class's reference that comes from one particle in it, by shells of the references;
         shape (2, classes, shells); 0 where the references were not made of these particles.
@@ -82,7 +86,19 @@ class RefinementState:
     done: bool = False
     ctf_wanted: bool = False
     ctf_round: int = 0
+    classes_wanted: bool = False
+    classes_round: int = 0
     own_part: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 1, 1)))
+
+    @property
+    def rounds_of_classes(self) -> int:
+        """Rounds since there are classes."""
+        return self.number - self.classes_round
+
+    @property
+    def classification_round(self) -> int:
+        """Which round of classification the next one is, from 1: classes that were found need no coarse beginning."""
+        return CLASSIFICATION_ROUNDS if self.classes_round else self.number + 1
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return it as arrays by name, to be kept between rounds."""

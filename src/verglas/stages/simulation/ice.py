@@ -9,7 +9,7 @@ import scipy.fft
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from verglas.stages.simulation.parameters import MovieParameters
+from verglas.stages.simulation.parameters import IceParameters, MovieParameters
 from verglas.stages.simulation.random import generator
 from verglas.stages.simulation.scattering import WATER_PER_A3, interaction_per_VA, water_factor
 
@@ -34,7 +34,7 @@ def structure_factor(k: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(total)
 
 
-def ice_contrast_density(k: NDArray[np.float64], parameters: MovieParameters) -> NDArray[np.float64]:
+def ice_contrast_density(k: NDArray[np.float64], parameters: IceParameters) -> NDArray[np.float64]:
     """Return the power spectral density (A^2) of the ice's relative contrast where the CTF is one."""
     if parameters.ice_thickness_A == 0:
         return np.zeros_like(k)
@@ -44,9 +44,9 @@ def ice_contrast_density(k: NDArray[np.float64], parameters: MovieParameters) ->
 
 
 def water_memory(
-    k: NDArray[np.float64], parameters: MovieParameters
+    k: NDArray[np.float64], parameters: IceParameters, dose_e_A2: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how a Fourier coefficient of the ice resembles itself a frame later, and its damping within a frame.
+    """Return how a Fourier coefficient of the ice resembles itself after a dose, and its damping within that exposure.
 
     Water molecules take a random walk under the beam; a coefficient's correlation falls as exp(-2 pi^2 k^2 s^2) with
     the mean square displacement s^2 along one axis.
@@ -55,7 +55,7 @@ def water_memory(
     ----------
     McMullan, Vinothkumar & Henderson, Ultramicroscopy 158, 26 (2015).
     """
-    x = 2 * math.pi**2 * k**2 * parameters.water_diffusion_A2 / 3 * parameters.dose_per_frame_e_A2
+    x = 2 * math.pi**2 * k**2 * parameters.water_diffusion_A2 / 3 * dose_e_A2
     x = np.maximum(x, 1e-6)
     return np.exp(-x), np.sqrt(2 * (x + np.expm1(-x)) / x**2)
 

@@ -102,7 +102,7 @@ class MovieMaker:
         self.radii: NDArray[np.float64] = np.arange(RADIAL_STEPS + 2, dtype=np.float64) * self.radius_step
         self.taps = interpolation_taps()
         self.response = response(self.radii, p).astype(np.float32)
-        memory, damping = water_memory(self.radii, p)
+        memory, damping = water_memory(self.radii, p, p.dose_per_frame_e_A2)
         self.ice_keep = memory.astype(np.float32)
         density = ice_contrast_density(self.radii, p)
         self.ice_amplitude = np.sqrt(density * math.prod(self.canvas)) / p.pixel_size_A * damping

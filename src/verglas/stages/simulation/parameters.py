@@ -93,7 +93,17 @@ class OpticsParameters(BaseModel):
     slab_thickness_A: float = field(10.0, "thickness of a slab for ewald and multislice", "A", gt=0, le=200)
 
 
-class StackParameters(SpecimenParameters, OpticsParameters):
+class IceParameters(OpticsParameters):
+    """The ice that particles lie in, seen by a microscope. A stack has it where its electrons are counted."""
+
+    ice_thickness_A: float = field(400.0, "ice thickness", "A", ge=0, le=5000)
+    ice_strength: float = field(1.0, "amplitude of the ice's structure noise", ge=0, le=10)
+    water_diffusion_A2: float = field(
+        1.0, "mean square movement of a water molecule per electron/A^2", "A^2", ge=0, le=100
+    )
+
+
+class StackParameters(SpecimenParameters, IceParameters):
     """A stack of boxed particles with known poses."""
 
     particles: int = field(1000, "number of particles", ge=1, le=10_000_000)
@@ -102,11 +112,11 @@ class StackParameters(SpecimenParameters, OpticsParameters):
         0.1, "signal variance within the particle's radius / noise variance; none: no noise", gt=0
     )
     dose_e_A2: float | None = field(
-        None, "electrons that are counted: noise and damage follow from them, and snr says nothing", "e/A^2", gt=0,
-        le=1000,
+        None, "electrons that are counted: damage and noise (theirs and the ice's) follow from them, not from snr",
+        "e/A^2", gt=0, le=1000,
     )  # fmt: skip
     coloured_noise: Fraction = Field(
-        0.3, description="part of the noise variance that is coloured (ice-like, low frequencies)"
+        0.3, description="part of the noise variance that is coloured, where snr gives the noise"
     )
     shift_sigma_A: float = field(3.0, "standard deviation of each coordinate's error of centring", "A", ge=0, le=200)
     padding: float = field(2.0, "box in which the CTF is applied, relative to the final box", ge=1, le=4)
@@ -117,7 +127,7 @@ class StackParameters(SpecimenParameters, OpticsParameters):
     seed: int = field(1, "seed of all random numbers", ge=0, le=2**32 - 1)
 
 
-class MovieParameters(SpecimenParameters, OpticsParameters):
+class MovieParameters(SpecimenParameters, IceParameters):
     """Movies (or summed micrographs) of many particles in ice, counted by a detector."""
 
     movies: int = field(1, "number of movies or micrographs", ge=1, le=100_000)
@@ -129,12 +139,7 @@ class MovieParameters(SpecimenParameters, OpticsParameters):
     particles: int = field(60, "particles whose centre lies in an image", ge=0, le=100_000)
     minimum_distance: float = field(1.0, "smallest distance of two particles, in particle diameters", ge=0, le=10)
     edge_particles: bool = field(True, "also place particles that the image's edge cuts off")
-    ice_thickness_A: float = field(400.0, "ice thickness", "A", ge=0, le=5000)
-    ice_strength: float = field(1.0, "amplitude of the ice's structure noise", ge=0, le=10)
     thickness_variation: Fraction = Field(0.06, description="relative sd of smooth variations of the ice thickness")
-    water_diffusion_A2: float = field(
-        1.0, "mean square movement of a water molecule per electron/A^2", "A^2", ge=0, le=100
-    )
     mean_free_path_A: float = field(3200.0, "inelastic mean free path in ice", "A", gt=100, le=100_000)
     height_fraction: Fraction = Field(0.6, description="part of the ice thickness over which particles are spread")
     contamination: float = field(0.0, "mean number of ice blobs in an image", ge=0, le=1000)

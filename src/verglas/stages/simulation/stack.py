@@ -22,6 +22,7 @@ from verglas.stages.simulation.parameters import SpecimenParameters, StackParame
 from verglas.stages.simulation.poses import Orientations, choose_class, micrograph_defocus, rotation_matrix
 from verglas.stages.simulation.projection import Projector
 from verglas.stages.simulation.random import generator, kernel_key
+from verglas.stages.simulation.stack_noise import CountingNoise, noise_filter
 from verglas.stages.simulation.truth import fading
 
 STACK_NAME = "particles.mrcs"
@@ -31,7 +32,6 @@ POSE_COLUMNS = (
 )  # fmt: skip
 CHUNK = 64  # images in memory at once
 IMAGES_FOR_SCALE = 32
-COLOUR_CORNER_A = 30.0  # coloured noise falls off beyond this resolution
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class StackResult:
     truth
         Poses, shifts, defocus and class of each particle.
     signal_scale
-        Factor from relative contrast to the written values (whose noise has variance 1).
+        Factor from relative contrast to the written values, whose noise has variance 1; where electrons are counted,
+        the noise of counting has.
     radius_A
         Radius of the molecule.
     """
@@ -111,14 +112,6 @@ def draw_truth(parameters: StackParameters) -> ParticleTable:
     return with_optics(table, parameters, group)
 
 
-def noise_filter(box: int, pixel_size_A: float, coloured: float) -> NDArray[np.float32]:
-    """Return the (box, box // 2 + 1) amplitude filter that gives white noise its colour at unit variance."""
-    full = np.hypot(scipy.fft.fftfreq(box, pixel_size_A)[:, None], scipy.fft.fftfreq(box, pixel_size_A)[None, :])
-    shape = 1 / (1 + (full * COLOUR_CORNER_A) ** 2)
-    power = (1 - coloured) + coloured * shape / shape.mean()
-    return np.asarray(np.sqrt(power[:, : box // 2 + 1]), dtype=np.float32)
-
-
 class StackImages:
     """The images of a stack, each computed from the parameters and its index alone."""
 
@@ -134,12 +127,14 @@ class StackImages:
         self.microscope = Microscope(parameters, (self.padded, self.padded))
         self.radius_A = max(projector.atoms.radius_A for projector in self.projectors)
         self._colour = noise_filter(box, pixel, parameters.coloured_noise)
+        self._counting: CountingNoise | None = None
         self._key = kernel_key(parameters.seed, "stack noise", 0)
         self._faded: NDArray[np.float32] | float = 1.0
         if parameters.dose_e_A2 is not None:
             radii = np.sqrt(self.microscope.k2)
             self._faded = fading(radii, parameters.dose_e_A2, parameters.voltage_kV).astype(np.float32)
         self.noisy = parameters.snr is not None or parameters.dose_e_A2 is not None
+        self.noise_variance = float(self.noisy)
         self.scale = 1.0
         self.snr: float | None = None
         if self.noisy:
@@ -148,16 +143,24 @@ class StackImages:
             variance = float(np.mean([self.signal(i)[inside].var() for i in some]))
             self.snr = parameters.snr
             if parameters.dose_e_A2 is not None:
-                # The white part of the noise is that of counting: its variance is one over the electrons of a pixel.
-                self.snr = variance * parameters.dose_e_A2 * pixel**2 * (1.0 - parameters.coloured_noise)
-            assert self.snr is not None
-            self.scale = math.sqrt(self.snr / variance)
+                self._counting = CountingNoise(parameters)
+                # The variance of counting is one over the electrons of a pixel.
+                self.scale = math.sqrt(parameters.dose_e_A2) * pixel
+                self.noise_variance = float(np.mean([self._counting.variance(self._defocus(i)) for i in some]))
+                self.snr = variance * self.scale**2 / self.noise_variance
+            else:
+                assert self.snr is not None
+                self.scale = math.sqrt(self.snr / variance)
         self.scale *= -1.0 if parameters.contrast_inverted else 1.0
 
     def _disc(self) -> NDArray[np.bool_]:
         box = self.parameters.box
         y, x = np.ogrid[-(box // 2) : box - box // 2, -(box // 2) : box - box // 2]
         return np.asarray(np.hypot(y, x) * self.parameters.pixel_size_A <= self.radius_A)
+
+    def _defocus(self, i: int) -> Defocus:
+        u, v, angle = (float(self.truth[f"defocus_{name}"][i]) for name in ("u_A", "v_A", "angle_deg"))
+        return Defocus(u, v, angle, self.parameters.phase_shift_degrees)
 
     def signal(self, i: int) -> NDArray[np.float32]:
         """Return the noise-free image of particle ``i`` (relative contrast, or projected potential without CTF)."""
@@ -166,13 +169,7 @@ class StackImages:
         rotation = rotation_matrix(*(float(truth[name][i]) for name in ("rot_deg", "tilt_deg", "psi_deg")))
         offset = (-float(truth["origin_y_A"][i]), -float(truth["origin_x_A"][i]))
         if p.apply_ctf:
-            defocus = Defocus(
-                float(truth["defocus_u_A"][i]),
-                float(truth["defocus_v_A"][i]),
-                float(truth["defocus_angle_deg"][i]),
-                p.phase_shift_degrees,
-            )
-            spectrum = self.microscope.contrast(projector, rotation, offset, defocus) * self._faded
+            spectrum = self.microscope.contrast(projector, rotation, offset, self._defocus(i)) * self._faded
             size = self.padded
         else:
             spectrum, size = projector.potential(rotation, offset), projector.box
@@ -194,7 +191,8 @@ class StackImages:
             return image
         noise = np.empty(image.size, np.float32)
         fill_normals(noise, *self._key, i)
-        spectrum = scipy.fft.rfft2(noise.reshape(image.shape)) * self._colour
+        spectrum = scipy.fft.rfft2(noise.reshape(image.shape))
+        spectrum *= self._colour if self._counting is None else self._counting.filter(self._defocus(i))
         return image + np.asarray(scipy.fft.irfft2(spectrum, image.shape), dtype=np.float32)
 
 
@@ -226,10 +224,10 @@ def simulate_stack(
     started = time.perf_counter()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if parameters.dose_e_A2 is not None and (not parameters.apply_ctf or parameters.coloured_noise >= 1.0):
+    if parameters.dose_e_A2 is not None and not parameters.apply_ctf:
         raise InputError(
-            "counted electrons (dose_e_A2) make the white part of the noise, of images with a CTF: apply_ctf must be "
-            "true and coloured_noise below 1; or leave out dose_e_A2 and give snr."
+            "counted electrons (dose_e_A2) are of images with a CTF: apply_ctf must be true; or leave out dose_e_A2 "
+            "and give snr."
         )
     truth = draw_truth(parameters)
     images = StackImages(parameters, truth)
@@ -253,7 +251,7 @@ def simulate_stack(
         "particles": n,
         "radius_A": images.radius_A,
         "signal_scale": images.scale,
-        "noise_variance": int(images.noisy),
+        "noise_variance": images.noise_variance,
         "snr": images.snr,
         "particles_per_class": per_class.tolist(),
         "files": [stack.name, star.name],
