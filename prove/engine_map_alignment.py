@@ -9,7 +9,7 @@ import numpy as np
 from tests.engine.particles import density, molecule
 from tools.measured import record
 
-from verglas.engine.map_alignment import align_maps, align_symmetry
+from verglas.engine import align_maps, align_symmetry
 from verglas.geometry import geodesic_distance, point_group, random_rotations
 
 PIXEL_SIZE_A = 2.0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +12,9 @@ from tests.stages.ctf_refinement.scene import PIXEL_A as CTF_PIXEL_A
 from tests.stages.ctf_refinement.scene import RADIUS_A, TILT_MRAD, make_scene
 from tests.support.killed_jobs import run_job
 from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
-from verglas.actions.launch import prepare
+from verglas.actions.sharpen_3d import Sharpen3D
 from verglas.errors import InputError
-from verglas.execution.controller import start_detached
-from verglas.execution.job_folder import JobFolder, ProjectReference
+from verglas.execution.job_folder import JobFolder
 from verglas.formats import ParticleTable, write_mrc, write_particles
 from verglas.formats.mrc import read_mrc_volume
 from verglas.project import Project
@@ -60,27 +56,12 @@ def test_a_killed_refinement_resumes_to_the_same_answer(
         write_mrc(project.folder / "start.mrc", truth, PIXEL_A)
         record = {"name": "start", "path": "start.mrc", "pixel_size_A": PIXEL_A}
         project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
-        inputs = {"package": [project.asset("package", 1)], "reference": [project.asset("volume", 1)]}
-
-        def new_job(*, killed: bool) -> JobFolder:
-            ready = prepare(
-                AutoRefine, OPTIONS | {"classes": classes}, inputs, project_folder=project.folder,
-                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
-            )  # fmt: skip
-            job, process = ready.start()
-            if killed:
-                end = time.monotonic() + 240
-                while not (job.scratch / killed_at).exists():
-                    assert time.monotonic() < end
-                    time.sleep(0.02)
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                assert job.state().name == "interrupted"
-                process = start_detached(job)
-            assert process.wait(timeout=300) == 0, job.log_path.read_text()
-            return job
-
-        jobs = [new_job(killed=killed) for killed in (False, True)]
+        # At the start, between two rounds, when classes are found, and in the midst of recording a round.
+        kills = ("scratch/round-000.npz", f"scratch/{killed_at}", "results/*_02_1_map1.mrc")
+        jobs = [
+            run_job(project, "auto-refine", OPTIONS | {"classes": classes}, {"package": "1", "reference": "1"}, names)
+            for names in ((), kills)
+        ]
         # Round 1 has one class, whatever is wanted.
         for number, k in [(1, 1), *((2, k) for k in range(1, classes + 1))]:
             for ending in (f"_par_{k}.npy", f"_{k}_map1.mrc", f"_{k}.mrc"):
@@ -88,6 +69,9 @@ def test_a_killed_refinement_resumes_to_the_same_answer(
                 one, two = (job.results_folder / f"volume_{job.number}_{name}" for job in jobs)
                 assert contents(one) == contents(two), f"{name}: {difference(one, two)}"
         assert project.take_in()["results"] == results
+        # What is made of a refined map knows what its halves began with.
+        (volume,) = Sharpen3D.fill_in(project, {"volumes": project.assets("volume")[-1:]})["volumes"]
+        assert volume["shared_to_A"] == 20.0
         names = [one["name"] for one in project.assets("refinement")]
         assert names == [f"Auto #{job} (Rnd. {number})" for job in (1, 2) for number in (1, 2)]
 
@@ -103,27 +87,13 @@ def test_rounds_go_on_with_a_refined_ctf_and_resume_alike(tmp_path: Path) -> Non
         write_mrc(project.folder / "start.mrc", start, CTF_PIXEL_A)
         record = {"name": "start", "path": "start.mrc", "pixel_size_A": CTF_PIXEL_A}
         project.edit({"edit": "asset.import", "kind": "volume", "records": [record]})
-        inputs = {"package": [project.asset("package", 1)], "reference": [project.asset("volume", 1)]}
         options = {**OPTIONS, "mask_radius_A": RADIUS_A, "initial_resolution_A": 4.0, "rounds": 3}
 
         def new_job(refine_ctf: bool, killed_at: tuple[str, ...] = ()) -> JobFolder:
-            ready = prepare(
-                AutoRefine, {**options, "refine_ctf": refine_ctf}, inputs, project_folder=project.folder,
-                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
-            )  # fmt: skip
-            job, process = ready.start()
-            for name in killed_at:
-                end = time.monotonic() + 240
-                while not (job.scratch / name).exists():
-                    assert time.monotonic() < end, job.log_path.read_text()
-                    time.sleep(0.01)
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                process = start_detached(job)
-            assert process.wait(timeout=300) == 0, job.log_path.read_text()
-            return job
+            chosen = {**options, "refine_ctf": refine_ctf}
+            return run_job(project, "auto-refine", chosen, {"package": "1", "reference": "1"}, killed_at)
 
-        kills = ("ctf-particles-0.npy", "defocus.npz", "ctf-table.npy")
+        kills = ("scratch/ctf-particles-0.npy", "scratch/defocus.npz", "scratch/ctf-table.npy")
         plain, once, again = new_job(False), new_job(True), new_job(True, kills)
         for ending in ("03_par_1.npy", "03_1_map1.mrc", "03_1.mrc"):
             one, two = (job.results_folder / f"volume_{job.number}_{ending}" for job in (once, again))

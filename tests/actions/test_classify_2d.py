@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.stages.classification2d.shapes import BOX, OPTICS, PIXEL_A, Shapes, make_shapes
+from tests.support.killed_jobs import run_job
 from verglas.actions import project_run
 from verglas.actions.classify_2d import Classify2D, settings_of
-from verglas.actions.launch import prepare
-from verglas.actions.registry import load_action
 from verglas.actions.selection import only
 from verglas.errors import InputError
-from verglas.execution.controller import start_detached
-from verglas.execution.job_folder import JobFolder, ProjectReference
 from verglas.formats import MrcStackWriter, OpticsGroup, ParticleTable, read_stack, write_particles
 from verglas.project import Project
 from verglas.project.import_particles import ParticleFields, import_particles
@@ -92,28 +86,10 @@ def test_every_round_is_a_classification(tmp_path: Path) -> None:
 def test_a_killed_classification_resumes_to_the_same_answer(tmp_path: Path) -> None:
     project, _ = packaged_project(tmp_path)
     with project:
-        package = project.asset("package", 1)
-
-    def new_job(*, killed: bool) -> JobFolder:
-        ready = prepare(
-            load_action("classify-2d"), OPTIONS, {"package": [package]}, project_folder=project.folder,
-            project=ProjectReference(name="p", id="1"), workers=1, threads=1,
-        )  # fmt: skip
-        job, process = ready.start()
-        if killed:
-            end = time.monotonic() + 300
-            while not (job.scratch / "round-001.npz").exists():
-                assert time.monotonic() < end
-                time.sleep(0.02)
-            time.sleep(0.3)
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            assert job.state().name == "interrupted"
-            process = start_detached(job)
-        assert process.wait(timeout=400) == 0, job.log_path.read_text()
-        return job
-
-    jobs = [new_job(killed=killed) for killed in (False, True)]
+        jobs = [
+            run_job(project, "classify-2d", OPTIONS, {"package": "1"}, killed_at)
+            for killed_at in ((), ("scratch/round-001.npz",))
+        ]
     for number in (1, 2, 3):
         first, second = (job.results_folder / f"classification_{job.number}_{number:03d}" for job in jobs)
         for ending, header in ((".mrc", 1024), (".npy", 0)):  # a map's header holds the time

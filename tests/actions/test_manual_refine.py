@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +10,12 @@ import pytest
 
 from tests.engine.particles import make_particles
 from tests.stages.refinement.domains import with_and_without
+from tests.support.killed_jobs import run_job
 from verglas.actions.launch import prepare
 from verglas.actions.manual_refine import ManualRefine
 from verglas.actions.manual_refine_settings import settings_of
 from verglas.actions.selection import select_inputs
 from verglas.errors import InputError
-from verglas.execution.controller import start_detached
 from verglas.execution.job_folder import JobFolder, ProjectReference
 from verglas.formats import ParticleTable, write_mrc, write_particles
 from verglas.project import Project
@@ -48,21 +45,7 @@ def new_project(folder: Path, count: int, **made: Any) -> tuple[Project, Particl
 
 def run(project: Project, options: dict[str, Any], killed_at: tuple[str, ...] = (), **choices: Any) -> JobFolder:
     """Run a job; kill it each time a file of its Scratch is there that is named, and resume it."""
-    ready = prepare(
-        ManualRefine, {**OPTIONS, **options}, select_inputs(project, ManualRefine, choices),
-        project_folder=project.folder, project=ProjectReference(name="p", id="1"), workers=1, threads=1,
-    )  # fmt: skip
-    job, process = ready.start()
-    for name in killed_at:
-        end = time.monotonic() + 240
-        while not (job.scratch / name).exists():
-            assert time.monotonic() < end, job.log_path.read_text()
-            time.sleep(0.01)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process = start_detached(job)
-    assert process.wait(timeout=300) == 0, job.log_path.read_text()
-    return job
+    return run_job(project, "manual-refine", {**OPTIONS, **options}, choices, [f"scratch/{name}" for name in killed_at])
 
 
 def test_killed_in_any_part_of_a_round_it_resumes_to_the_same_answer(tmp_path: Path) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.stages.ctf_refinement.scene import PIXEL_A, RADIUS_A, TILT_MRAD, make_scene
+from tests.support.killed_jobs import run_job
 from tests.support.recorded_refinements import record_start
-from verglas.actions.launch import prepare
 from verglas.actions.refine_ctf import RefineCTF, settings_of, title_of
-from verglas.actions.selection import select_inputs
 from verglas.errors import InputError
-from verglas.execution.controller import start_detached
-from verglas.execution.job_folder import JobFolder, ProjectReference
 from verglas.formats import MrcStack, ParticleTable, write_particles
 from verglas.project import Project
 from verglas.project.import_particles import ParticleFields, import_particles
@@ -31,26 +25,10 @@ def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
     with Project.create(tmp_path / "p") as project:
         import_particles(project, tmp_path / "particles.star", ParticleFields(symmetry="D2", white_protein=False))
         record_start(project, "D2")
-        inputs = select_inputs(project, RefineCTF, {"refinement": "1"})
-
-        def new_job(*, killed: bool) -> JobFolder:
-            ready = prepare(
-                RefineCTF, OPTIONS, inputs, project_folder=project.folder,
-                project=ProjectReference(name="p", id="1"), workers=1, threads=1,
-            )  # fmt: skip
-            job, process = ready.start()
-            if killed:
-                end = time.monotonic() + 240
-                while not (job.scratch / "defocus.npz").exists():
-                    assert time.monotonic() < end
-                    time.sleep(0.02)
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                process = start_detached(job)
-            assert process.wait(timeout=300) == 0, job.log_path.read_text()
-            return job
-
-        jobs = [new_job(killed=killed) for killed in (False, True)]
+        jobs = [
+            run_job(project, "refine-ctf", OPTIONS, {"refinement": "1"}, killed_at)
+            for killed_at in ((), ("scratch/defocus.npz",))
+        ]
         for ending in ("_1.mrc", "_1_map1.mrc", "_par_1.npy"):
             one, two = ((job.results_folder / f"volume_{job.number}_ctf{ending}").read_bytes() for job in jobs)
             assert one[1024:] == two[1024:], ending

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.engine.particles import density, molecule
-from verglas.engine.map_alignment import align_maps, align_symmetry, transform_map
+from verglas.engine import align_maps, align_symmetry, transform_map
 from verglas.errors import InputError
 from verglas.geometry import geodesic_distance, point_group, random_rotations
 from verglas.signal import fourier_shell_correlation

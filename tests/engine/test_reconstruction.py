@@ -81,7 +81,7 @@ def test_truth_without_and_with_symmetry(clean: tuple[Path, ParticleTable, np.nd
     # Grey values, not only their pattern: the density comes out on its own scale.
     assert np.vdot(result.map, truth) / np.vdot(truth, truth) == pytest.approx(1.0, abs=0.02)
     assert result.images == (200, 200)
-    assert result.part_fsc is not None and result.part_fsc[1:12].min() > 0.98
+    assert result.corrected is not None and result.corrected[1:12].min() > 0.98
     for name, count in (("C3", 150), ("D2", 120), ("O", 30)):
         path = tmp_path / name
         path.mkdir()
@@ -284,3 +284,12 @@ def test_memory_is_stated() -> None:
     assert held < memory_needed(64) < 3 * held
     assert 8e9 < memory_needed(512) < 13e9
     assert memory_needed(512, 1) < 6e9  # of it 4.3e9 are maps and their comparison
+
+
+def test_copies_of_an_image_take_turns_together_where_no_half_sets_are_assigned() -> None:
+    table = ParticleTable.empty(12, {"image_section": [3, 3, 3, 1, 1, 1, 7, 7, 7, 9, 9, 9]})
+    table.set_names("image_name", ["a.mrcs"] * 12)
+    assert table.image_numbers().tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert half_sets(table).tolist() == [0, 0, 0, 1, 1, 1] * 2
+    table["half_set"] = 2
+    assert half_sets(table).tolist() == [1] * 12

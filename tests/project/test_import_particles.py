@@ -118,3 +118,17 @@ def test_real_relion_particles_by_the_command(tmp_path, real_data):
         assert (package["count"], package["box_px"]) == (7, 320)
         assert package["pixel_size_A"] == pytest.approx(1.31, abs=0.001)
         assert package["path"].endswith("empiar_10076_7.mrc")
+
+
+def test_copies_of_an_image_stay_together_or_it_is_said(tmp_path, stacks):
+    """A table expanded by symmetry elsewhere: every image twice."""
+    names, sections = ["a"] * 12, np.repeat(np.arange(1, 7), 2)
+    with Project.create(tmp_path / "p") as project:
+        write_particles(table_of(names, sections), tmp_path / "run_data.star")
+        import_particles(project, tmp_path / "run_data.star", ParticleFields(name="n"), half_sets=assign_half_sets)
+        table = ParticleTable.load(project.folder / project.asset("package", "n")["particles_path"])
+        assert table["half_set"].tolist() == [1, 1, 2, 2] * 3
+        split = table_of(names, sections, half_set=[1, 2] * 6)
+        write_particles(split, tmp_path / "split_data.star")
+        report = import_particles(project, tmp_path / "split_data.star", ParticleFields(), half_sets=assign_half_sets)
+        assert any("6 images stand in both half sets" in text for text in report.warnings)

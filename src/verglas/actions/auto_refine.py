@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.refinement_rounds import chunk_size, fitting, forget, last_whole_round, round_name, state_of
+from verglas.actions.refinement_rounds import estimate_rounds, fitting, forget, last_whole_round, round_name, state_of
 from verglas.actions.selection import only
 from verglas.errors import InputError
 
@@ -21,11 +21,7 @@ MASK_PART = 0.65
 SEARCH_PART = 0.15
 LOW_PART = 1.5
 LOWEST_A = 300.0
-INTERPRETER_BYTES = 300 * 2**20
 USUAL_ROUNDS, ROUNDS_AFTER_CTF = 9, 5
-SECONDS_A_PIXEL = 8e-7
-"""Of one particle, round and class, for each pixel of its image."""
-SECONDS_A_VOXEL = 1e-5
 LOCAL_BYTES_A_VOXEL = 48
 """Four transforms, the same in one band, and the errors of all filters."""
 
@@ -98,29 +94,20 @@ class AutoRefine(Action):
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the refinement will take, from the records alone."""
-        from verglas.engine.reconstruction import memory_needed
-        from verglas.execution.resources import Estimate
-
         package = only("package", inputs["package"])
         settings = settings_of(parameters, inputs, 1)
         initial_volumes(inputs, settings.classes)
-        box, particles, classes = package["box_px"], package["count"], settings.classes
-        sums = memory_needed(box, settings.oversampling)
-        chunks = -(-particles // chunk_size(particles))
-        references = 12 * (2 * box) ** 3 + 2 * classes * 4 * (2 * box) ** 3
-        if settings.regularisation == "local":
-            references += LOCAL_BYTES_A_VOXEL * box**3
-        if classes > 1:
+        more = LOCAL_BYTES_A_VOXEL * package["box_px"] ** 3 if settings.regularisation == "local" else 0
+        if settings.classes > 1:
             # Images of one half set, to the resolution at which classes are found.
-            points = 0.5 * math.pi * (0.5 * box * min(1.0, 2.0 * package["pixel_size_A"] / CLASSES_FOUND_A)) ** 2
-            references += round(min(particles, MOST_FINDING) * points * VARIATION_BYTES)
-        return Estimate(
-            memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + references + 256 * 60 * box**2,
-            disk_bytes=(chunks + 2) * classes * sums + settings.rounds * classes * (12 * box**3 + 250 * particles),
-            core_seconds=(USUAL_ROUNDS + (ROUNDS_AFTER_CTF if parameters.refine_ctf else 0))
-            * (particles * box**2 * SECONDS_A_PIXEL + (2 + 6 * classes + chunks) * box**3 * SECONDS_A_VOXEL),
-            tasks=chunks,
-        )
+            part = min(1.0, 2.0 * package["pixel_size_A"] / CLASSES_FOUND_A)
+            points = 0.5 * math.pi * (0.5 * package["box_px"] * part) ** 2
+            more += round(min(package["count"], MOST_FINDING) * points * VARIATION_BYTES)
+        return estimate_rounds(
+            package, settings.classes, settings.oversampling, most_rounds=settings.rounds,
+            usual_rounds=USUAL_ROUNDS + (ROUNDS_AFTER_CTF if parameters.refine_ctf else 0), references=2,
+            more_bytes=more,
+        )  # fmt: skip
 
     def run(self, context: JobContext) -> None:
         """Run the rounds that have no result yet."""

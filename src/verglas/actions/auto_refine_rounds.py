@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from verglas.actions.auto_refine import initial_volumes, settings_of, table_of
 from verglas.actions.auto_refine_ctf import keep_for_ctf, table_now, was_refined
 from verglas.actions.ctf_work import written_files
-from verglas.actions.refinement_rounds import chunk_size, fitting, kept_arrays, round_name, state_of
+from verglas.actions.refinement_rounds import HAND_WORDS, chunk_size, fitting, kept_arrays, round_name, state_of
 from verglas.actions.selection import only
 
 if TYPE_CHECKING:
@@ -79,12 +79,13 @@ def run_round(context: JobContext, state: RefinementState, kept: dict[str, np.nd
         if after.done:
             context.progress(0, 1, "what speaks against it")
             found_wanting = find_doubts(
-                stack, rows, after, maps, settings, threads=context.threads, check=context.check
-            )
+                stack, rows, after, maps, settings, mass_kDa=only("package", context.inputs["package"])["mass_kDa"],
+                threads=context.threads, check=context.check,
+            )  # fmt: skip
             for text in found_wanting.warnings():
                 context.message(text, "warning")
             more = found_wanting.values()
-            context.progress(1, 1, "what speaks against it")
+            context.progress(1, 1, "what speaks against it", now=True)
         record(context, settings, stack.table, stack.rows, state, after, rows, maps, more)
 
 
@@ -142,6 +143,7 @@ def record(
         values={
             **figures, **more, "policy": context.parameters.policy, "regularisation": settings.regularisation,
             "ctf_refined": ctf_refined,
+            "shared_to_A": settings.start_A if settings.independent_halves else round(before.limit_A, 3),
         },
         # Its picture and phases are those of the first round with the new CTF.
         files=written_files(context) if ctf_refined and before.ctf_round == before.number else None,
@@ -159,7 +161,4 @@ def end(context: JobContext, state: RefinementState) -> None:
         )  # fmt: skip
     else:
         context.message(f"{state.number} rounds; the halves agree to {reached:.2f} A (0.143).")
-    context.message(
-        "The hand of this map is undetermined: it is that of the initial volume, and images of untilted particles show "
-        "none. A model, a tilt pair or the curvature of the Ewald sphere can decide it (see Validate 3D)."
-    )
+    context.message(HAND_WORDS)

@@ -27,7 +27,7 @@ class ExpandSymmetry(Action):
         """Which symmetry."""
 
         symmetry: str | None = field(None, help="Point group; none: that of the refinement or package.")
-        package_name: str | None = field(None, help="Name of the package; none: Refinement Package and its number.")
+        package_name: str | None = field(None, help="Name of the package; none: that of the old one and its symmetry.")
 
     inputs = (
         Input("package", "package", "The package to start from: one."),
@@ -65,7 +65,8 @@ class ExpandSymmetry(Action):
             first.save(files["particles"])
             write_particles(first, files["star"])
             context.result("package", "refinement_package", files, {
-                "name": context.parameters.package_name, "stack_path": package["path"], "count": len(first),
+                "name": context.parameters.package_name or f"{package['name']} - Views of {symmetry}",
+                "stack_path": package["path"], "count": len(first),
                 "micrographs": package["micrographs"], "box_px": package["box_px"],
                 "pixel_size_A": package["pixel_size_A"], "file_bytes": 0, "symmetry": "C1",
                 "mass_kDa": package["mass_kDa"], "largest_dimension_A": package["largest_dimension_A"],

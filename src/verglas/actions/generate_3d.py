@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from verglas.engine.reconstructed_map import ReconstructedMap
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
     from verglas.formats import ParticleTable
+    from verglas.project import Project
 
 CHUNK = 10_000
 """Particles of one partial sum: part of the answer, so not a setting."""
@@ -69,6 +71,14 @@ class Generate3D(Action):
     outputs = ("reconstruction",)
     two_profiles = True
 
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Look up what the halves of each refinement were once aligned to."""
+        from verglas.project.references import shared_limit_of
+
+        refinements = [{**one, "shared_to_A": shared_limit_of(project, one)} for one in inputs["refinements"]]
+        return {**inputs, "refinements": refinements}
+
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the sums and maps will take, from the records alone."""
         from verglas.engine.reconstruction import memory_needed
@@ -108,6 +118,8 @@ class Source:
     package: dict[str, Any]
     particles_path: str
     symmetry: str
+    shared_to_A: float | None = None
+    """Resolution to which both half sets were once aligned to one map."""
 
 
 def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list[Source]:
@@ -142,7 +154,7 @@ def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list
         found += [
             Source(
                 f"{refinement['id']}_{number}", f"Generated from #{refinement['id']} - Class #{number}", package,
-                detail["particles_path"], symmetry,
+                detail["particles_path"], symmetry, refinement.get("shared_to_A"),
             )
             for number, detail in enumerate(refinement["details"], start=1)
         ]  # fmt: skip
@@ -151,12 +163,8 @@ def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list
 
 def reconstruct_source(context: JobContext, source: Source) -> None:
     """Make the volume of one source."""
-    import numpy as np
-
-    from verglas.engine.angular_distribution import all_views
-    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.engine.angular_distribution import views_of
     from verglas.engine.reconstruction import Reconstruction
-    from verglas.geometry import point_group
     from verglas.project.result_kinds.reconstruction import volume_stem
     from verglas.stages.reconstruction import result_values, write_reconstruction
 
@@ -171,14 +179,15 @@ def reconstruct_source(context: JobContext, source: Source) -> None:
         box, pixel_size_A, source.symmetry, oversampling=parameters.oversampling, threads=context.threads
     )
     work.add(sums)
-    found = work.finish(mask=mask_of(context, package), molecular_mass_kDa=package["mass_kDa"])
+    mask = mask_of(context, package)
+    found = judged_by_start(work.finish(mask=mask, molecular_mass_kDa=package["mass_kDa"]), source, mask, pixel_size_A)
     if found.resolution is None:
         context.message(f"{source.name}: all particles are in one half, so nothing says its resolution.", "warning")
     table = table_of(context.project, source, parameters)
-    weights = np.tile(particle_weights(table)[:, None], (1, point_group(source.symmetry).order)).ravel()
-    seen = all_views(table["rot_deg"], table["tilt_deg"], source.symmetry), weights
     stem = volume_stem(context.job.number, source.key)
-    files = write_reconstruction(found, context.results, stem, pixel_size_A, views_seen=seen)
+    files = write_reconstruction(
+        found, context.results, stem, pixel_size_A, views_seen=views_of(table, source.symmetry)
+    )
     values = result_values(found, pixel_size_A)
     values |= {
         "name": source.name, "package": package["id"], "symmetry": source.symmetry,
@@ -186,6 +195,25 @@ def reconstruct_source(context: JobContext, source: Source) -> None:
         "file_bytes": files["map"].stat().st_size,
     }  # fmt: skip
     context.result(source.key, "reconstruction", files, values)
+
+
+def judged_by_start(
+    found: ReconstructedMap, source: Source, mask: NDArray[np.float32] | None, pixel_size_A: float
+) -> ReconstructedMap:
+    """Return maps with no finer resolution than halves were once aligned to, unless more than chance agrees."""
+    import numpy as np
+
+    from verglas.engine.shared_start import SharedStart
+
+    if source.shared_to_A is None or found.resolution is None or found.correlation is None or found.corrected is None:
+        return found
+    box = len(found.map)
+    radius_A = MASK_PART * (source.package["largest_dimension_A"] or 0.0) or 0.45 * box * pixel_size_A
+    resolution = SharedStart(source.shared_to_A, radius_A, source.symmetry).judge(
+        found.resolution, found.correlation.frequency_per_A, found.correlation.components, found.corrected,
+        np.ones((box,) * 3, np.float32) if mask is None else mask,
+    )  # fmt: skip
+    return replace(found, resolution=resolution)
 
 
 def mask_of(context: JobContext, package: dict[str, Any]) -> NDArray[np.float32] | None:

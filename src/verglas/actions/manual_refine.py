@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.refinement_rounds import chunk_size, forget, last_whole_round, round_name, state_of
+from verglas.actions.refinement_rounds import estimate_rounds, forget, last_whole_round, round_name, state_of
 from verglas.actions.selection import only
 from verglas.errors import InputError
 
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.project import Project
-
-INTERPRETER_BYTES = 300 * 2**20
-SECONDS_A_PIXEL, SECONDS_A_VOXEL = 8e-7, 1e-5
 
 
 class ManualRefine(Action):
@@ -152,25 +149,16 @@ class ManualRefine(Action):
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the refinement will take, from the records alone."""
         from verglas.actions.manual_refine_settings import settings_of
-        from verglas.engine.reconstruction import memory_needed
-        from verglas.execution.resources import Estimate
 
         package = only("package", inputs["package"])
         settings = settings_of(parameters, inputs, 1)
-        box, particles, classes = package["box_px"], package["count"], settings.classes
         chosen = len(inputs.get("references") or [])
-        if chosen not in (0, classes):
-            raise InputError(f"{classes} classes need a reference each, or none; {chosen} were chosen.")
-        sums = memory_needed(box, settings.oversampling)
-        chunks = -(-particles // chunk_size(particles))
-        references = 12 * (2 * box) ** 3 + 4 * classes * 4 * (2 * box) ** 3
-        return Estimate(
-            memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + references + 256 * 60 * box**2,
-            disk_bytes=(chunks + 2) * classes * sums + settings.rounds * classes * (12 * box**3 + 250 * particles),
-            core_seconds=settings.rounds
-            * (particles * classes * box**2 * SECONDS_A_PIXEL + (8 * classes + chunks) * box**3 * SECONDS_A_VOXEL),
-            tasks=chunks,
-        )
+        if chosen not in (0, settings.classes):
+            raise InputError(f"{settings.classes} classes need a reference each, or none; {chosen} were chosen.")
+        return estimate_rounds(
+            package, settings.classes, settings.oversampling, most_rounds=settings.rounds,
+            usual_rounds=settings.rounds, references=4,
+        )  # fmt: skip
 
     def run(self, context: JobContext) -> None:
         """Run the rounds that have no result yet."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.manual_refine_settings import settings_of, tables_of
-from verglas.actions.refinement_rounds import chunk_size, kept_arrays, round_name, state_of
+from verglas.actions.refinement_rounds import HAND_WORDS, chunk_size, kept_arrays, round_name, state_of
 from verglas.actions.selection import only
 
 if TYPE_CHECKING:
@@ -164,6 +164,8 @@ def record(
 
 def end(context: JobContext, state: RefinementState) -> None:
     """Say what was reached, and whether the limit went beyond it."""
+    from verglas.stages.refinement.doubts import OWN_CLASSES
+
     settings = settings_of(context.parameters, context.inputs, context.seed)
     reached, limit = float(state.resolution_A[-1]), state.limit_A
     if not math.isfinite(reached):
@@ -176,3 +178,9 @@ def end(context: JobContext, state: RefinementState) -> None:
         )  # fmt: skip
     else:
         context.message(f"{state.number} rounds; the best class's halves agree to {reached:.2f} A (0.143).")
+    if settings.classes > 1 and settings.independent_halves and state.agreement < OWN_CLASSES:
+        context.message(
+            f"The half sets have found different classes (what tells classes apart correlates by {state.agreement:.2f} "
+            "only): go on as long as particles change their classes, or use fewer.", "warning",
+        )  # fmt: skip
+    context.message(HAND_WORDS)

@@ -263,7 +263,7 @@ def remade(
     found = work.finish(mask=mask)
     assert found.half_maps is not None
     after = judge_halves(*found.half_maps, mask, pixel_size_A, threads=context.threads)
-    found = replace(found, part_fsc=after.corrected, resolution=after.resolution)
+    found = replace(found, corrected=after.corrected, resolution=after.resolution)
     return found, float(before.resolution.resolution_A)
 
 

@@ -88,13 +88,16 @@ def record_refinement(
     """
     import numpy as np
 
+    from verglas.engine.angular_distribution import views_of
     from verglas.formats import write_particles
     from verglas.stages.reconstruction import result_values, write_reconstruction
 
     pixel_size_A = package["pixel_size_A"]
     details, written = [], dict(files or {})
     for n, one in enumerate(classes, start=1):
-        made = write_reconstruction(one.found, context.results, f"{stem}_{n}", pixel_size_A)
+        made = write_reconstruction(
+            one.found, context.results, f"{stem}_{n}", pixel_size_A, views_seen=views_of(one.table, symmetry)
+        )
         figures = result_values(one.found, pixel_size_A)
         volume_key = f"{key}-class-{n}"
         context.result(volume_key, "reconstruction", made, {
@@ -108,6 +111,7 @@ def record_refinement(
             **{f"half_map_{half}_path": f"{VOLUMES}/{stem}_{n}_map{half}.mrc" if f"half_map_{half}" in made else None
                for half in (1, 2)},
             "statistics_path": f"{VOLUMES}/{stem}_{n}.json", "resolution_A": figures["resolution_A"],
+            "resolution_kind": figures["resolution_kind"],
             "average_occupancy": float(np.asarray(one.table["occupancy"])[active].mean()),
         })  # fmt: skip
         written[f"particles_{n}"] = context.results / f"{stem}_par_{n}.npy"

@@ -13,12 +13,21 @@ if TYPE_CHECKING:
     import numpy as np
 
     from verglas.execution.context import JobContext
+    from verglas.execution.resources import Estimate
     from verglas.stages.refinement import PoseRows, RefinementState
 
 LEAST_CHUNK = 1000
 MOST_CHUNKS = 16
 """Particles are summed in chunks of a size that depends on their number alone, so that answers do not on workers."""
 PIXEL_TOLERANCE = 0.01
+HAND_WORDS = (
+    "The hand of this map is undetermined: it is that of the initial volume, and images of untilted particles show "
+    "none. A model, a tilt pair or the curvature of the Ewald sphere can decide it (see Validate 3D)."
+)
+INTERPRETER_BYTES = 300 * 2**20
+SECONDS_A_PIXEL = 8e-7
+"""Of one particle, round and class, for each pixel of its image."""
+SECONDS_A_VOXEL = 1e-5
 
 
 def fitting(found: tuple[np.ndarray, float], package: dict[str, Any]) -> np.ndarray:
@@ -48,6 +57,40 @@ def fitting(found: tuple[np.ndarray, float], package: dict[str, Any]) -> np.ndar
 def chunk_size(particles: int) -> int:
     """Return how many particles are summed at a time."""
     return max(LEAST_CHUNK, math.ceil(particles / MOST_CHUNKS))
+
+
+def estimate_rounds(
+    package: dict[str, Any], classes: int, oversampling: int, *, most_rounds: int, usual_rounds: int,
+    references: int, more_bytes: int = 0,
+) -> Estimate:  # fmt: skip
+    """Return what rounds of refinement will take, from the record of a package.
+
+    Parameters
+    ----------
+    package
+        Its record.
+    classes, oversampling
+        Of the refinement.
+    most_rounds, usual_rounds
+        As many as have room on the disk, and as many as are usually run.
+    references
+        Maps of each class that a worker holds, padded.
+    more_bytes
+        Of memory, for what one action does alone.
+    """
+    from verglas.engine.reconstruction import memory_needed
+    from verglas.execution.resources import Estimate
+
+    box, particles = package["box_px"], package["count"]
+    sums, chunks = memory_needed(box, oversampling), -(-particles // chunk_size(particles))
+    padded = (12 + 4 * references * classes) * (2 * box) ** 3
+    seconds = particles * classes * box**2 * SECONDS_A_PIXEL + (8 * classes + chunks) * box**3 * SECONDS_A_VOXEL
+    return Estimate(
+        memory_bytes=INTERPRETER_BYTES + 3 * classes * sums + padded + 256 * 60 * box**2 + more_bytes,
+        disk_bytes=(chunks + 2) * classes * sums + most_rounds * classes * (12 * box**3 + 250 * particles),
+        core_seconds=usual_rounds * seconds,
+        tasks=chunks,
+    )
 
 
 def round_name(number: int) -> str:

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.volume_masks import check_grids, half_map_paths, kept_values, mask_for, outer_radius_A
+from verglas.actions.volume_masks import (
+    check_grids,
+    half_map_paths,
+    kept_values,
+    mask_for,
+    outer_radius_A,
+    shared_start,
+    with_shared_limits,
+)
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +25,7 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
+    from verglas.project import Project
     from verglas.stages.sharpening import SharpenSettings
 
 INTERPRETER_BYTES = 300 * 2**20
@@ -80,6 +89,11 @@ class Sharpen3D(Action):
         Input("halves", "volume", "Two half maps, where the volume's own are not known.", required=False),
     )
     outputs = ("sharpened_volume",)
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Look up what the halves of each volume were once aligned to."""
+        return {**inputs, "volumes": with_shared_limits(project, inputs["volumes"])}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the volumes will take, from their records alone."""
@@ -179,10 +193,12 @@ def sharpen_one(
     notes: list[str] = []
     if maps:
         found = sharpen_halves(
-            maps[0], maps[1], within, pixel_size_A, settings, molecular_mass_kDa=mass_kDa, threads=task.threads
-        )
+            maps[0], maps[1], within, pixel_size_A, settings, molecular_mass_kDa=mass_kDa,
+            shared=None if halves else shared_start(volume, outer_A), threads=task.threads,
+        )  # fmt: skip
         assert found.curves is not None
-        notes = mask_warnings(
+        notes = [text] if (text := found.curves.start_words()) else []
+        notes += mask_warnings(
             maps[0], maps[1], within, pixel_size_A, found.curves, molecular_mass_kDa=mass_kDa, outer_radius_A=outer_A,
             threads=task.threads,
         )  # fmt: skip

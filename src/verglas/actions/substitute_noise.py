@@ -35,7 +35,9 @@ class SubstituteNoise(Action):
             help="Finest resolution that stays; coarser than the one to be tested, and than the limit of alignment.",
             unit="A", gt=0,
         )  # fmt: skip
-        package_name: str | None = field(None, help="Name of the package; none: Refinement Package and its number.")
+        package_name: str | None = field(
+            None, help="Name of the package; none: that of the old one and where its noise begins."
+        )
 
     inputs = (
         Input("package", "package", "The package to start from: one."),
@@ -85,7 +87,9 @@ class SubstituteNoise(Action):
             record_package(
                 context, parts, tables[0], box=box, pixel_size_A=pixel_A, half_precision=False,
                 values={
-                    "name": context.parameters.package_name, "symmetry": symmetry, "mass_kDa": package["mass_kDa"],
+                    "name": context.parameters.package_name
+                    or f"{package['name']} - Noise Beyond {context.parameters.beyond_A:g} A",
+                    "symmetry": symmetry, "mass_kDa": package["mass_kDa"],
                     "largest_dimension_A": package["largest_dimension_A"], "classes": len(tables),
                     "contrast_inverted": bool(package["contrast_inverted"]), "start": "Starting Parameters",
                     "packages": [package["id"]], "refinement": refinement["id"],

@@ -48,7 +48,9 @@ class SubtractSignal(Action):
         mask_radius_A: float | None = field(
             None, help="Radius of the particle; none: 0.65 of its largest dimension.", unit="A", gt=0
         )
-        package_name: str | None = field(None, help="Name of the package; none: Refinement Package and its number.")
+        package_name: str | None = field(
+            None, help="Name of the package; none: that of the old one and that its signal was subtracted."
+        )
 
     inputs = (
         Input("package", "package", "The package to start from: one."),
@@ -101,7 +103,8 @@ class SubtractSignal(Action):
             record_package(
                 context, parts, table, box=box, pixel_size_A=pixel_A, half_precision=False,
                 values={
-                    "name": parameters.package_name, "symmetry": "C1", "mass_kDa": package["mass_kDa"],
+                    "name": parameters.package_name or f"{package['name']} - Subtracted",
+                    "symmetry": "C1", "mass_kDa": package["mass_kDa"],
                     "largest_dimension_A": package["largest_dimension_A"], "classes": 1,
                     "contrast_inverted": bool(package["contrast_inverted"]), "start": "Starting Parameters",
                     "packages": [package["id"]], "refinement": refinement["id"], "subtracted": True,

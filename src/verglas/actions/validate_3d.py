@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.volume_masks import check_grids, half_map_paths, mask_for, outer_radius_A
+from verglas.actions.volume_masks import (
+    check_grids,
+    half_map_paths,
+    mask_for,
+    outer_radius_A,
+    shared_start,
+    with_shared_limits,
+)
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,11 +22,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from verglas.engine.half_maps import HalfMapCurves
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.formats import ParticleTable
     from verglas.project import Project
-    from verglas.stages.validation import ModelComparison, NoiseSubstitution, ResLog
+    from verglas.stages.validation import HandEvidence, ModelComparison, NoiseSubstitution, ResLog
 
 INTERPRETER_BYTES = 300 * 2**20
 BYTES_PER_VOXEL = 110
@@ -44,6 +53,15 @@ class Validate3D(Action):
         outer_radius_A: float | None = field(
             None, help="Outer radius of the mask; none: 0.6 of the largest dimension, or the box.", unit="A", gt=0
         )
+        ewald: bool = field(True, help="Ask the curvature of the Ewald sphere for the hand, where particles are known.")
+        tilt_deg: float | None = field(
+            None,
+            help="Of a tilt pair: how far the specimen was turned, by the right-hand rule about the axis.",
+            unit="deg", gt=-90, lt=90,
+        )  # fmt: skip
+        tilt_axis_deg: float = field(
+            0.0, help="Of a tilt pair: direction of the axis in the image, from +x towards +y.", unit="deg"
+        )
 
     inputs = (
         Input("volume", "volume", "The volume to judge, with half maps: one."),
@@ -56,15 +74,21 @@ class Validate3D(Action):
             "Volume of the same refinement of a package by substitute-noise, to tell overfitting.",
             required=False,
         ),
+        Input(
+            "tilted",
+            "refinement",
+            "The same particles, in the same order, with the specimen tilted: to tell the hand.",
+            required=False,
+        ),
         Input("model", "model", "Atomic model to compare with, and to tell the hand.", required=False),
     )
     outputs = ("validation",)
 
     @classmethod
     def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """Look up where the noise of a volume's images begins."""
+        """Look up where the noise of a volume's images begins, and what the halves were once aligned to."""
         chosen = [{**one, "noise_beyond_A": noise_beyond_A(project, one)} for one in inputs["substituted"]]
-        return {**inputs, "substituted": chosen}
+        return {**inputs, "substituted": chosen, "volume": with_shared_limits(project, inputs["volume"])}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the measures will take, from the records alone."""
@@ -72,10 +96,15 @@ class Validate3D(Action):
 
         if len(inputs["volume"]) != 1:
             raise InputError("a validation judges one volume: choose it with --volume.")
-        for name in ("mask", "package", "refinement", "model", "substituted"):
+        for name in ("mask", "package", "refinement", "model", "substituted", "tilted"):
             if len(inputs.get(name) or []) > 1:
                 raise InputError(f"give one {name} at most.")
         volume = inputs["volume"][0]
+        if inputs.get("tilted"):
+            if not (inputs.get("package") or inputs.get("refinement")):
+                raise InputError("a tilt pair has two sides: choose the untilted particles with --refinement.")
+            if not parameters.tilt_deg:
+                raise InputError("say by how much the specimen was tilted, and about which axis: --tilt, --tilt-axis.")
         if len(half_map_paths(volume, [])) != 2:
             raise InputError(f"{volume['name']} has no half maps, without which little can be said: choose another.")
         check_grids([volume], inputs.get("mask") or [])
@@ -92,7 +121,7 @@ class Validate3D(Action):
         voxels = (volume["n_x"] or 0) ** 3
         posed = [one["count"] for one in inputs.get("package") or []]
         posed += [one["particles_used"] or 0 for one in inputs.get("refinement") or []]
-        seconds = 5.0 + voxels * SECONDS_PER_VOXEL + 2 * sum(posed) * (volume["n_x"] or 0) ** 2 * SECONDS_PER_BOX_PIXEL
+        seconds = 5.0 + voxels * SECONDS_PER_VOXEL + 3 * sum(posed) * (volume["n_x"] or 0) ** 2 * SECONDS_PER_BOX_PIXEL
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + BYTES_PER_VOXEL * voxels,
             disk_bytes=2 * 2**20,
@@ -111,10 +140,8 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     """Measure one volume and record its report."""
     import numpy as np
 
-    from verglas.engine.angular_distribution import all_views
-    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.engine.angular_distribution import views_of
     from verglas.formats import read_volume
-    from verglas.geometry import point_group
     from verglas.stages.validation import figures_of, validate_halves, write_validation
 
     parameters, threads, pixel_size_A = context.parameters, context.threads, volume["pixel_size_A"]
@@ -129,13 +156,12 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     symmetry = str(volume.get("symmetry") or "C1")
     table, seen = particles_of(context), None
     if table is not None:
-        weights = np.tile(particle_weights(table)[:, None], (1, point_group(symmetry).order)).ravel()
-        seen = all_views(table["rot_deg"], table["tilt_deg"], symmetry), weights
+        seen = views_of(table, symmetry)
     views, view_weights = seen or (None, None)
     context.progress(1, 4, "halves and directions")
     found = validate_halves(
         first, second, mask, pixel_size_A, views=views, weights=view_weights, molecular_mass_kDa=volume.get("mass_kDa"),
-        outer_radius_A=radius_A, threads=threads,
+        outer_radius_A=radius_A, shared=shared_start(volume, radius_A), threads=threads,
     )  # fmt: skip
     context.check()
     context.progress(2, 4, "atomic model")
@@ -145,19 +171,21 @@ def validate(context: JobContext, volume: dict[str, Any]) -> None:
     reslog = None
     if table is not None and parameters.reslog:
         reslog = resolution_of_parts(context, table, symmetry, mask, pixel_size_A)
+    hand = evidence_of_hand(context, volume, table, symmetry, (first, second), mask, found.curves, radius_A)
+    for one in hand:
+        context.message(f"{volume['name']}: the hand, by the {one.by}: {one.words}.")
     noise = beside_noise(context, (first, second), mask, pixel_size_A)
     if noise is not None:
         context.message(f"{volume['name']}: {noise.sentence()}", level="warning" if noise.overfitted else "info")
     files = write_validation(
         found, mean, context.results, f"validation_{context.job.number}_{volume['id']}",
         f"Validation of {volume['name']}",
-        model=model, reslog=reslog, noise=noise, views_seen=seen,
+        model=model, reslog=reslog, noise=noise, hand=hand, views_seen=seen,
     )  # fmt: skip
+    figures = figures_of(found, model, reslog, noise, hand)
     for text in found.warnings:
         context.message(f"{volume['name']}: {text}", level="warning")
-    context.result(
-        str(volume["id"]), "validation", files, figures_of(found, model, reslog, noise), of=("volume", volume["id"])
-    )
+    context.result(str(volume["id"]), "validation", files, figures, of=("volume", volume["id"]))
     context.progress(4, 4, "done", now=True)
 
 
@@ -171,6 +199,39 @@ def particles_of(context: JobContext) -> ParticleTable | None:
     for refinement in context.inputs.get("refinement") or []:
         path = refinement["details"][context.parameters.class_number - 1]["particles_path"]
     return None if path is None else ParticleTable.load(context.project / path)
+
+
+def evidence_of_hand(
+    context: JobContext, volume: dict[str, Any], table: ParticleTable | None, symmetry: str,
+    halves: tuple[NDArray[np.float32], NDArray[np.float32]], mask: NDArray[np.float32], curves: HalfMapCurves,
+    radius_A: float | None,
+) -> list[HandEvidence]:  # fmt: skip
+    """Return what the particles say of the hand: the curvature of the Ewald sphere, and a tilt pair."""
+    import numpy as np
+
+    from verglas.engine import ParticleStack
+    from verglas.engine.reconstruct_particles import particle_weights
+    from verglas.formats import ParticleTable
+    from verglas.geometry import euler_to_matrix
+    from verglas.stages.validation import hand_from_ewald_sphere, hand_from_tilt_pairs
+
+    found: list[HandEvidence] = []
+    if table is None:
+        return found
+    parameters = context.parameters
+    if parameters.ewald:
+        radius = radius_A or 0.45 * volume["n_x"] * volume["pixel_size_A"]
+        with ParticleStack(table, context.project, np.flatnonzero(particle_weights(table) > 0.0)) as stack:
+            by_sphere = hand_from_ewald_sphere(stack, halves, mask, curves, radius, threads=context.threads)
+        found += [] if by_sphere is None else [by_sphere]
+    for tilted in context.inputs.get("tilted") or []:
+        other = ParticleTable.load(context.project / tilted["details"][0]["particles_path"])
+        untilted, turned = (
+            euler_to_matrix(*(np.deg2rad(one[name].astype(np.float64)) for name in ("rot_deg", "tilt_deg", "psi_deg")))
+            for one in (table, other)
+        )
+        found.append(hand_from_tilt_pairs(untilted, turned, symmetry, parameters.tilt_deg, parameters.tilt_axis_deg))
+    return found
 
 
 def beside_model(
@@ -217,7 +278,10 @@ def beside_noise(
 def resolution_of_parts(
     context: JobContext, table: ParticleTable, symmetry: str, mask: NDArray[np.float32], pixel_size_A: float
 ) -> ResLog:
-    """Reconstruct all particles, half of them, a quarter ... and return the resolution of each."""
+    """Reconstruct all particles, half of them, a quarter ... and return the resolution of each.
+
+    Where pixels limit it, it says nothing of the particles and is not a number.
+    """
     import numpy as np
 
     from verglas.engine.half_maps import judge_halves
@@ -234,5 +298,6 @@ def resolution_of_parts(
         )
         maps = work.finish().half_maps
         curves = None if maps is None else judge_halves(*maps, mask, pixel_size_A, threads=context.threads)
-        reached.append(None if curves is None else curves.resolution_A)
+        limited = curves is not None and curves.resolution.kind == "never below"
+        reached.append(math.nan if limited else None if curves is None else curves.resolution_A)
     return fit_reslog(sizes, reached)

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from verglas.engine.shared_start import SharedStart
+    from verglas.project import Project
+
 OUTER_PART = 0.6
 KEPT = ("package", "symmetry", "largest_dimension_A")
 
@@ -42,6 +45,24 @@ def half_map_paths(volume: dict[str, Any], halves: list[dict[str, Any]]) -> list
 def outer_radius_A(volume: dict[str, Any], given_A: float | None) -> float | None:
     """Return the radius within which the particle lies: as given, or 0.6 of its largest dimension, or None."""
     return given_A or (OUTER_PART * (volume.get("largest_dimension_A") or 0.0)) or None
+
+
+def with_shared_limits(project: Project, volumes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of volumes with the resolution to which their halves were once aligned to one map."""
+    from verglas.project.references import shared_limit
+
+    return [{**one, "shared_to_A": shared_limit(project, one)} for one in volumes]
+
+
+def shared_start(volume: dict[str, Any], radius_A: float | None) -> SharedStart | None:
+    """Return what both halves of a volume were once aligned to, where that is known."""
+    from verglas.engine.shared_start import SharedStart
+
+    limit_A = volume.get("shared_to_A")
+    if not limit_A:
+        return None
+    radius = radius_A or 0.45 * volume["n_x"] * volume["pixel_size_A"]
+    return SharedStart(limit_A, radius, str(volume.get("symmetry") or "C1"))
 
 
 def kept_values(volume: dict[str, Any], halves: list[str], mass_kDa: float | None, path: Path) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.engine.map_views import SMALL, TINY
+from verglas.engine.reconstruct_particles import particle_weights
 from verglas.errors import InputError
+from verglas.formats import ParticleTable
 from verglas.geometry import point_group, view_direction
 from verglas.signal import fibonacci_hemisphere
 
@@ -42,6 +44,20 @@ def all_views(rot_deg: Any, tilt_deg: Any, symmetry: str = "C1") -> NDArray[np.f
     turned = np.einsum("oij,nj->noi", point_group(symmetry).operators, views).reshape(-1, 3)
     result: NDArray[np.float64] = np.where(turned[:, 2:] < 0.0, -turned, turned)
     return result
+
+
+def views_of(table: ParticleTable, symmetry: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the directions that a map of a table's particles was seen from, as :func:`all_views`, and their weights.
+
+    Parameters
+    ----------
+    table
+        Particles with poses and occupancies.
+    symmetry
+        Point group.
+    """
+    weights = np.repeat(particle_weights(table), point_group(symmetry).order)
+    return all_views(table["rot_deg"], table["tilt_deg"], symmetry), weights
 
 
 def view_histogram(views: NDArray[np.float64], weights: Any | None = None) -> NDArray[np.float64]:

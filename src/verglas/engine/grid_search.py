@@ -1,4 +1,4 @@
-"""Search of all poses on a grid by matrix products over polar Fourier grids: the best ones, or one drawn by chance."""
+"""Search of all poses on a grid by matrix products over polar Fourier grids."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def coarse_search(
     -------
     Candidates
     """
-    parts = _each_chunk(library, images, settings, centre_A, threads, partial(_best, keep=settings.keep))
+    parts = each_chunk(library, images, settings, centre_A, threads, partial(_best, keep=settings.keep))
     centre = 0.0 if centre_A is None else centre_A[:, None]
     return Candidates(
         rotations=np.concatenate([p.rotations for p in parts]),
@@ -216,73 +216,13 @@ def coarse_search(
     )
 
 
-@dataclass(frozen=True)
-class DrawnPoses:
-    """One pose of each image, drawn from the posterior on the grid.
-
-    Attributes
-    ----------
-    rotations, displacements_A, reference
-        Shapes (n, 3, 3), (n, 2) and (n,).
-    gain
-        By how much all poses together, weighed by their priors, raise the log-likelihood of the image; shape (n,).
-    directions
-        Over how many directions the posterior is spread: 1 / sum of squared probabilities; shape (n,).
-    """
-
-    rotations: NDArray[np.float64]
-    displacements_A: NDArray[np.float64]
-    reference: NDArray[np.int64]
-    gain: NDArray[np.float64]
-    directions: NDArray[np.float64]
-
-
-def draw_poses(
-    library: Templates,
-    images: ParticleImages,
-    settings: SearchSettings,
-    uniform: NDArray[np.float64],
-    *,
-    temperature: float = 1.0,
-    centre_A: NDArray[np.float64] | None = None,
-    threads: int = 1,
-) -> DrawnPoses:
-    """Draw a pose of each image by its probability, the references taken at their own scale.
-
-    A faint reference tells poses apart faintly, so that where little is known the draws are wide by themselves; at the
-    best scale of each pose, as :func:`coarse_search` has it, chance likenesses of noise would count too much.
-
-    Parameters
-    ----------
-    library, images, settings, centre_A, threads
-        As :func:`coarse_search`; ``keep`` does not matter.
-    uniform
-        Two random numbers from 0 to 1 for each image, which decide; shape (n, 2).
-    temperature
-        Log-likelihoods are divided by it: above 1, less probable poses are drawn more often.
-
-    Returns
-    -------
-    DrawnPoses
-    """
-    parts = _each_chunk(
-        library, images, settings, centre_A, threads, partial(_drawn, uniform=uniform, temperature=temperature)
-    )
-    centre = 0.0 if centre_A is None else centre_A
-    return DrawnPoses(
-        np.concatenate([p.rotations for p in parts]),
-        np.concatenate([p.displacements_A for p in parts]) + centre,
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("reference", "gain", "directions")),
-    )
-
-
-def _each_chunk(
+def each_chunk(
     library: Templates,
     images: ParticleImages,
     settings: SearchSettings,
     centre_A: NDArray[np.float64] | None,
     threads: int,
-    take: Callable[[_Chunk], Found],
+    take: Callable[[Chunk], Found],
 ) -> list[Found]:
     """Return what is taken of the gains of all poses, chunk after chunk of the images."""
     if threads < 1:
@@ -302,7 +242,7 @@ def _each_chunk(
     def chunk(first: int) -> Found:
         some = slice(first, min(first + at_once, len(images)))
         samples = polar_samples(images.select(some), part, centre[some], matrices)
-        return take(_Chunk(library, some, samples, norms[some], ramps, shifts, penalty))
+        return take(Chunk(library, some, samples, norms[some], ramps, shifts, penalty))
 
     with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
         return list(pool.map(chunk, range(0, len(images), at_once)))
@@ -320,7 +260,7 @@ def _shifts(settings: SearchSettings) -> NDArray[np.float64]:
     return inside
 
 
-class _Chunk:
+class Chunk:
     """A few images at all displacements, and the scores that they have with the templates.
 
     Attributes
@@ -401,7 +341,7 @@ class _Chunk:
         return turned
 
 
-def _best(chunk: _Chunk, keep: int) -> Candidates:
+def _best(chunk: Chunk, keep: int) -> Candidates:
     """Return the best poses of each image, deciding the sign of psi that folding left open."""
     from verglas.kernels.polar import score_at
 
@@ -432,47 +372,3 @@ def _best(chunk: _Chunk, keep: int) -> Candidates:
         reference=library.reference[chosen % len(library)],
         gain=np.take_along_axis(total, chosen, axis=1),
     )
-
-
-def _drawn(chunk: _Chunk, uniform: NDArray[np.float64], temperature: float) -> DrawnPoses:
-    """Draw a direction of each image by the sum of its poses' likelihoods, then one of those poses by its own."""
-    from verglas.kernels.polar import fold_posterior
-
-    library, grid, count = chunk.library, chunk.library.grid, chunk.count
-    logs, penalty = np.empty((count, 2, len(library))), to_numpy(chunk.penalty)
-    for some, sums, norms in chunk.each_tile():
-        best, total = (np.empty((count, 2, norms.shape[1]), np.float32) for _ in range(2))
-        host = to_numpy(sums)
-        fold_posterior(host[0], host[1], host[2], host[3], to_numpy(norms), penalty, 1.0 / temperature, best, total)
-        logs[:, :, some] = best.astype(np.float64) / temperature + np.log(total)
-    logs += library.log_prior / temperature
-    flat = logs.reshape(count, -1)
-    chosen, weights = _pick(flat, uniform[chunk.images, 0])
-    whole = 4 * (quarter_angles(grid).size - 1)
-    angles = np.linspace(0.0, 2.0 * np.pi, whole, endpoint=False, dtype=np.float64)
-    phase = np.outer(grid.orders, angles)
-    turns = np.concatenate([np.cos(phase), np.sin(phase)])
-    steps = len(chunk.shifts)
-    scores = np.empty((count, steps, angles.size))
-    for n in range(count):
-        several = np.stack([chunk.products(n, shift, int(chosen[n])).ravel() for shift in range(steps)])
-        scores[n] = several @ turns
-    scores = (2.0 * scores - penalty[:, None]).reshape(count, -1) / temperature
-    place, _ = _pick(scores, uniform[chunk.images, 1])
-    shift, angle = np.divmod(place, angles.size)
-    top = flat.max(axis=1)
-    # The mean over all poses of the grid is what no knowledge of the pose leaves of the likelihood.
-    poses = flat.shape[1] * steps * angles.size
-    evidence = temperature * (top + np.log(np.exp(flat - top[:, None]).sum(axis=1)) - np.log(poses))
-    return DrawnPoses(
-        chunk.poses(chosen, angles[angle]), chunk.shifts[shift], library.reference[chosen % len(library)], evidence,
-        1.0 / (weights**2).sum(axis=1),
-    )  # fmt: skip
-
-
-def _pick(logs: NDArray[np.float64], uniform: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return an entry of each row, drawn by its probability, and all probabilities."""
-    weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    chosen = (np.cumsum(weights, axis=1) < uniform[:, None]).sum(axis=1)
-    return np.minimum(chosen, logs.shape[1] - 1), weights

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import InputError
 from verglas.formats import read_volume
 from verglas.signal import (
@@ -79,6 +80,15 @@ class HalfMapCurves:
         """The resolution in A, or None where no shell reaches the threshold."""
         return finite(self.resolution)
 
+    def start_words(self) -> str | None:
+        """Return what has to be said where the resolution is that of what both halves were once aligned to."""
+        if self.resolution.kind != "start":
+            return None
+        return (
+            f"both halves were once aligned to one map at {self.resolution.resolution_A:g} A, and what agrees beyond "
+            "may be that or chance: no finer resolution is given."
+        )
+
     def resolutions(self) -> dict[str, float | None]:
         """Return the resolution in A of each curve by name; None where it never reaches 0.143."""
         curves = {"unmasked": self.unmasked, "masked": self.masked, "corrected": self.corrected}
@@ -103,7 +113,7 @@ def finite(resolution: Resolution) -> float | None:
 
 def judge_halves(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32], pixel_size_A: float, *,
-    molecular_mass_kDa: float | None = None, threads: int = 1,
+    molecular_mass_kDa: float | None = None, shared: SharedStart | None = None, threads: int = 1,
 ) -> HalfMapCurves:  # fmt: skip
     """Correlate two half maps in all the ways that their resolution is judged by.
 
@@ -117,6 +127,8 @@ def judge_halves(
         Pixel size in A.
     molecular_mass_kDa
         Mass of the particle, for ``part_fsc``.
+    shared
+        What both halves were once aligned to, where that is known: it limits the resolution.
     threads
         Threads.
 
@@ -143,10 +155,10 @@ def judge_halves(
     part = None
     if molecular_mass_kDa:
         part = part_fsc(masked, mask_volume_A3(mask, pixel_size_A), molecular_mass_kDa)
-    return HalfMapCurves(
-        frequency, unmasked.fsc, masked, randomised, corrected, part, start_A,
-        resolution_at(frequency, corrected, THRESHOLD),
-    )  # fmt: skip
+    resolution = resolution_at(frequency, corrected, THRESHOLD)
+    if shared is not None:
+        resolution = shared.judge(resolution, frequency, unmasked.components, corrected, mask)
+    return HalfMapCurves(frequency, unmasked.fsc, masked, randomised, corrected, part, start_A, resolution)
 
 
 def particle_mask(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,39 +61,6 @@ class ImageSearchSettings:
     steps: int = 8
     fit_scale: bool = True
     tile_bytes: int = 8_000_000
-
-
-@dataclass(frozen=True)
-class ImageSample:
-    """Poses drawn from the posterior of each image over references, angles and displacements.
-
-    Attributes
-    ----------
-    reference
-        Number of the reference; shape (n, draws).
-    psi
-        In-plane angle in radians; shape (n, draws).
-    displacements_A
-        Minus the origin of the particle table; shape (n, draws, 2).
-    count
-        How often each pose was drawn: 0 where an image has fewer distinct ones; shape (n, draws).
-    evidence
-        Logarithm of the probability of each reference, summed over all its poses, but for a constant of the grid;
-        shape (n, references).
-    gain
-        What the best pose of each reference adds to the log-likelihood, without its share; shape (n, references).
-    best_psi, best_displacements_A
-        That pose; shapes (n, references) and (n, references, 2).
-    """
-
-    reference: NDArray[np.int64]
-    psi: NDArray[np.float64]
-    displacements_A: NDArray[np.float64]
-    count: NDArray[np.int64]
-    evidence: NDArray[np.float64]
-    gain: NDArray[np.float64]
-    best_psi: NDArray[np.float64]
-    best_displacements_A: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -224,7 +191,7 @@ def search_images(
     count = len(images)
     centre = np.broadcast_to(np.asarray(centre_A, np.float64), (count, 2))
     prior = np.broadcast_to(np.asarray(log_prior, np.float64), (len(library),))
-    gains, psi, moved = _grid_search(library, images, options, centre, threads)
+    gains, psi, moved = search_grid(library, images, options, centre, threads)
     gains += prior
     kept = min(options.keep, len(library))
     chosen = np.argsort(-gains, axis=1, kind="stable")[:, :kept]
@@ -235,7 +202,7 @@ def search_images(
     alive = gain >= best - options.margin - np.maximum(best, 0.0) / 3.0
     gain = np.where(alive, gain, -np.inf)
     if options.steps:
-        _refine(library, images, options, chosen, alive, angle, displacements, scale, gain, centre, threads)
+        refine_candidates(library, images, options, chosen, alive, angle, displacements, scale, gain, centre, threads)
         gain = np.where(alive, gain + prior[chosen], -np.inf)
     order = np.argsort(-gain, axis=1, kind="stable")
     chosen, gain = np.take_along_axis(chosen, order, axis=1), np.take_along_axis(gain, order, axis=1)
@@ -251,113 +218,8 @@ def search_images(
     )
 
 
-def refine_draws(
-    library: ImageTemplates, images: ParticleImages, settings: ImageSearchSettings, drawn: ImageSample, *,
-    log_prior: Any = 0.0, factor: float = 1.0, threads: int = 1,
-) -> ImagePosterior:  # fmt: skip
-    """Refine the poses drawn for each image, those near one another as one, and weigh them by what is finer.
-
-    A clear image has one pose, an unclear one up to ``settings.keep``, which may be of one reference.
-
-    Parameters
-    ----------
-    library
-        Templates that were drawn from, prepared to the finest limit used.
-    images
-        Prepared particle images.
-    settings
-        As for :func:`draw_images`; they say how poses are refined.
-    drawn
-        What was drawn.
-    log_prior
-        Logarithm of each reference's share of the particles, shape () or (references,).
-    factor
-        Of the log-likelihood.
-    threads
-        Threads.
-    """
-    from verglas.kernels.polar import merge_draws
-
-    count, width = len(images), len(library)
-    prior = np.broadcast_to(np.asarray(log_prior, np.float64), (width,))
-    step = 2.0 * np.pi / (4 * (quarter_turn(library.grid)[0].shape[0] - 1))
-    leader = np.empty((count, settings.keep), np.int64)
-    share = np.empty((count, settings.keep))
-    merge_draws(
-        drawn.reference, drawn.psi, drawn.displacements_A, drawn.count, np.cos(NEAR_STEPS * step),
-        NEAR_STEPS * settings.shift_step_A, leader, share,
-    )  # fmt: skip
-    alive = leader >= 0
-    rows = np.arange(count)[:, None]
-    chosen, psi = drawn.reference[rows, leader], drawn.psi[rows, leader]
-    displacements, scale = drawn.displacements_A[rows, leader], np.ones(leader.shape)
-    coarse, fine = np.zeros(leader.shape), np.full(leader.shape, -np.inf)
-    nowhere = np.zeros((count, 2))
-    for how, gained in ((replace(settings, final_limit_A=settings.limit_A), coarse), (settings, fine)):
-        _refine(library, images, how, chosen, alive, psi, displacements, scale, gained, nowhere, threads)
-    # Draws came as often as the grid's resolution says: what is finer tells them apart further.
-    odds = np.log(np.maximum(share, 1.0)) + factor * (fine - coarse)
-    gain = np.where(alive, fine + prior[chosen], -np.inf)
-    order = np.argsort(-np.where(alive, odds, -np.inf), axis=1, kind="stable")
-    odds = np.where(alive, odds, -np.inf)[rows, order]
-    chosen, gain = chosen[rows, order], gain[rows, order]
-    weights = np.exp(odds - odds[:, :1])
-    weights /= weights.sum(axis=1, keepdims=True)
-    return ImagePosterior(chosen, psi[rows, order], displacements[rows, order], scale, gain, weights)
-
-
-NEAR_STEPS = 1.6
-"""Poses drawn so many steps of the grid from one another, in angle and displacement, are refined as one."""
 SPAN = 15.0
 """Poses that are less probable than the best one by this factor's exponential count for nothing in a sample."""
-
-
-def draw_images(
-    references: ImageTemplates | Sequence[Reference],
-    images: ParticleImages,
-    settings: ImageSearchSettings,
-    drawing: Drawing,
-    *,
-    log_prior: Any = 0.0,
-    threads: int = 1,
-) -> ImageSample:
-    """Draw poses from the posterior of every image over all references, in-plane angles and displacements of the grid.
-
-    Sums over draws are, in the mean, sums over the whole posterior: the step of expectation of the maximum-likelihood
-    method, at the cost of a few poses an image.
-
-    Parameters
-    ----------
-    references
-        Prepared reference images, taken at their own scale, or templates.
-    images
-        Prepared particle images.
-    settings
-        How poses are searched; none is refined.
-    drawing
-        How many are drawn, and how.
-    log_prior
-        Logarithm of each reference's share of the particles, shape () or (references,).
-    threads
-        Threads.
-    """
-    library = (
-        references if isinstance(references, ImageTemplates) else ImageTemplates(references, images.band, settings)
-    )
-    shape, width = (len(images), drawing.draws), len(library)
-    prior = np.broadcast_to(np.asarray(log_prior, np.float32), (width,)).copy()
-    evidence = np.zeros((len(images), width))
-    reference, codes, count = (np.zeros(shape, np.int32) for _ in range(3))
-    sample = (prior, drawing, evidence, reference, codes, count)
-    gain, psi, moved = _grid_search(library, images, settings, np.zeros((len(images), 2)), threads, sample)
-    turn = 4 * (quarter_turn(library.grid)[0].shape[0] - 1)
-    shift, angle = np.divmod(codes, turn)
-    shifts = hexagonal_shifts(settings.shift_step_A, settings.shift_range_A)
-    return ImageSample(
-        reference.astype(np.int64), 2.0 * np.pi / turn * angle, shifts[shift], count.astype(np.int64),
-        evidence, gain,
-        psi, moved,
-    )  # fmt: skip
 
 
 Sample = tuple[
@@ -366,7 +228,7 @@ Sample = tuple[
 """Prior of references, how to draw, and what is filled: evidence, references, codes and counts."""
 
 
-def _grid_search(
+def search_grid(
     library: ImageTemplates,
     images: ParticleImages,
     options: ImageSearchSettings,
@@ -451,7 +313,7 @@ def _products(
         )  # fmt: skip
 
 
-def _refine(
+def refine_candidates(
     library: ImageTemplates,
     images: ParticleImages,
     options: ImageSearchSettings,

@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from verglas.formats import write_mrc, write_whole
 
 SMALL, TINY = 9, 7
+READ_OFF = {
+    "crosses": "{0:.2f} A at {1:g}", "never below": "above {1:g} up to the pixels' {0:.2f} A",
+    "start": "{0:.2f} A, that of the start",
+}  # fmt: skip
 
 
 def orthogonal_views(volume: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -76,16 +80,19 @@ def show_views(sections: Any, projections: Any, volume: NDArray[np.float32], nam
 
 def show_correlations(
     axes: Any, frequency_per_A: Any, curves: dict[str, Any], *, threshold: float | None = 0.143,
-    resolution_A: float | None = None,
+    resolution_A: float | None = None, kind: str = "crosses",
 ) -> None:  # fmt: skip
-    """Plot correlations by name over frequency, with the threshold and the resolution that was read off."""
+    """Plot correlations by name over frequency, with the threshold and the resolution that was read off.
+
+    ``kind`` is that of :class:`verglas.signal.Resolution`: the title says where a resolution was not read off a curve.
+    """
     for name, curve in curves.items():
         axes.plot(frequency_per_A[1:], curve[1:], label=name, lw=1.2)
     if threshold is not None:
         axes.axhline(threshold, color="0.6", lw=0.8)
     if resolution_A is not None:
         axes.axvline(1.0 / resolution_A, color="0.6", lw=0.8, ls=":")
-        axes.set_title(f"{resolution_A:.2f} A at {threshold:g}", fontsize=SMALL)
+        axes.set_title(READ_OFF.get(kind, READ_OFF["crosses"]).format(resolution_A, threshold), fontsize=SMALL)
     axes.axhline(0.0, color="0.85", lw=0.8)
     axes.set_ylim(-0.15, 1.03)
     axes.set_xlim(0.0, float(frequency_per_A[-1]))

@@ -101,15 +101,19 @@ def best_scores(table: ParticleTable, threshold: float) -> NDArray[np.bool_]:
 def half_sets(table: ParticleTable) -> NDArray[np.int64]:
     """Return 0 or 1 for each particle: its half set, or alternately where none is assigned.
 
+    Rows that show one image, as symmetric views do, take turns together: its noise must not come into both halves.
+
     Raises
     ------
     InputError
         If a half set is not 0, 1 or 2.
     """
-    half = table["half_set"].astype(np.int64)
+    half: NDArray[np.int64] = table["half_set"].astype(np.int64)
     if not np.isin(half, (0, 1, 2)).all():
         raise InputError("half sets must be 1 or 2 (or 0 where none is assigned); look at the half_set column.")
-    return np.where(half > 0, half - 1, np.arange(len(half)) % 2)
+    if (half > 0).all():
+        return np.asarray(half - 1, np.int64)
+    return np.asarray(np.where(half > 0, half - 1, table.image_numbers() % 2), np.int64)
 
 
 def reconstruct_particles(

@@ -24,27 +24,31 @@ class ReconstructedMap:
         Of all images: Wiener-filtered by its spectral signal-to-noise ratio, or as the halves where there is but one.
     correlation
         FSC of the halves within the mask; None with one half.
-    part_fsc
-        The same, corrected for the solvent in the mask where the molecular mass is known.
+    corrected
+        The same, corrected: for what the mask correlates by itself, told by random phases, or for the solvent in the
+        mask, or not at all where nothing is known of either.
     ssnr
-        Signal-to-noise ratio of the map in each shell, from ``part_fsc``; 0 from the first shell that does not
+        Signal-to-noise ratio of the map in each shell, from ``corrected``; 0 from the first shell that does not
         correlate.
     resolution
-        Where ``part_fsc`` falls below 0.143.
+        Where ``corrected`` falls below 0.143.
     mean_weight
         Mean sum of weight x CTF^2 in each shell, both halves.
     images
         Images in each half.
+    part_fsc
+        The correlation corrected for the solvent in the mask; None where the molecular mass is not known.
     """
 
     half_maps: tuple[NDArray[np.float32], NDArray[np.float32]] | None
     map: NDArray[np.float32]
     correlation: ShellCorrelation | None
-    part_fsc: NDArray[np.float64] | None
+    corrected: NDArray[np.float64] | None
     ssnr: NDArray[np.float64] | None
     resolution: Resolution | None
     mean_weight: NDArray[np.float64]
     images: tuple[int, int]
+    part_fsc: NDArray[np.float64] | None = None
 
 
 def signal_to_noise(fsc: Any, *, of_average: bool = True) -> NDArray[np.float64]:

@@ -343,16 +343,18 @@ class Reconstruction:
         (first, weight), (second, other) = self.half_map(0), self.half_map(1)
         weight = weight + other
         correlation = fourier_shell_correlation(first, second, self.pixel_size_A, mask=mask, workers=self.threads)
-        corrected = correlation.fsc.copy()
+        corrected, part = correlation.fsc.copy(), None
         if molecular_mass_kDa is not None:
             volume_A3 = math.pi / 6.0 * (self.box * self.pixel_size_A) ** 3
             if mask is not None:
                 volume_A3 = mask_volume_A3(mask, self.pixel_size_A)
-            corrected = part_fsc(corrected, volume_A3, molecular_mass_kDa)
+            corrected = part = part_fsc(corrected, volume_A3, molecular_mass_kDa)
         ratio = signal_to_noise(corrected)
         volume = self.filtered_map(ratio)
         resolution = resolution_at(correlation.frequency_per_A, corrected)
-        return ReconstructedMap((first, second), volume, correlation, corrected, ratio, resolution, weight, counts)
+        return ReconstructedMap(
+            (first, second), volume, correlation, corrected, ratio, resolution, weight, counts, part
+        )
 
     def half_map(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """Return the unfiltered map of half 0 or 1 and its mean weight in each shell."""

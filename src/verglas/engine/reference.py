@@ -110,6 +110,36 @@ class Reference:
         slices: NDArray[np.complex64] = out.reshape(shape)
         return slices
 
+    def bent_slices(
+        self, rotations: Any, kx_per_A: Any, ky_per_A: Any, kz_per_A: Any, *, threads: int = 1
+    ) -> NDArray[np.complex64]:
+        """Return the transform beside central slices, as on the Ewald sphere; on CPUs.
+
+        Parameters
+        ----------
+        rotations
+            Rotation matrices, shape (n, 3, 3).
+        kx_per_A, ky_per_A, kz_per_A
+            Frequencies in 1/A in the image's frame, kz along the beam; shape (points,).
+        threads
+            Threads.
+
+        Returns
+        -------
+        ndarray, shape (n, points)
+            complex64, phases relative to the origin n // 2.
+        """
+        from verglas.kernels.map_points import sample_points
+
+        points = np.stack([kx_per_A, ky_per_A, kz_per_A], axis=-1)
+        # What is asked for must lie within the reference, wherever it is turned to.
+        self.coordinates(np.linalg.norm(points, axis=-1), 0.0)
+        turns = np.ascontiguousarray(rotations, np.float32)
+        out = np.empty((len(turns), len(points)), np.complex64)
+        with kernel_threads(threads):
+            sample_points(self.values, self.centre, turns, (points * self.voxels_A).astype(np.float32), out)
+        return out
+
     def slices_and_gradients(
         self, rotations: Any, kx_per_A: Any, ky_per_A: Any, *, threads: int = 1
     ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:

@@ -221,6 +221,18 @@ class ParticleTable:
         lookup = [*self.names, ""]
         return [lookup[k] for k in self[name].tolist()]
 
+    def image_numbers(self) -> NDArray[np.int64]:
+        """Return which image each row shows, shape (n,): numbers from 0, in the order in which images first appear.
+
+        A row that names none is counted as showing one of its own.
+        """
+        both = np.stack([self["image_name"], self["image_section"]], axis=1).astype(np.int64)
+        none = np.flatnonzero((both[:, 0] < 0) | (both[:, 1] < 1))
+        both[none] = np.stack([np.full(none.size, -1), none], axis=1)
+        _, first, of = np.unique(both, axis=0, return_index=True, return_inverse=True)
+        order: NDArray[np.int64] = np.argsort(np.argsort(first))
+        return order[of.ravel()]
+
     def set_names(self, name: str, values: Iterable[str]) -> None:
         """Set a column of names, adding it if need be; equal names are stored once."""
         words = list(values)

@@ -69,7 +69,7 @@ def import_particles(
     file: Path,
     fields: ParticleFields,
     *,
-    half_sets: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    half_sets: Callable[[NDArray[Any], NDArray[Any]], NDArray[Any]] | None = None,
 ) -> ImportReport:
     """Make a refinement package of another program's particles.
 
@@ -84,7 +84,7 @@ def import_particles(
     fields
         What the file does not say.
     half_sets
-        Gives the half set of each particle from the number of its micrograph, for files that have none
+        Gives the half set of each particle from the numbers of its micrograph and image, for files that have none
         (:func:`verglas.stages.extraction.assign_half_sets`); none: they stay unassigned.
 
     Raises
@@ -105,8 +105,15 @@ def import_particles(
     fill(table, fields, file)
     if half_sets is not None and not table["half_set"].any():
         known = table["micrograph"]
-        table["half_set"] = half_sets(known if (known >= 0).all() else np.arange(len(table)))
+        images = table.image_numbers()
+        table["half_set"] = half_sets(known if (known >= 0).all() else images, images)
         report.warnings.append(f"{file}: no half sets were given; they were assigned by micrograph.")
+    split = images_in_both_halves(table)
+    if split:
+        report.warnings.append(
+            f"{file}: {split} images stand in both half sets, which are not independent then: their correlation says "
+            "nothing. Give all copies of an image one half set (rlnRandomSubset), or none to have them assigned."
+        )
     contrast = fields.white_protein
     if contrast is None:
         contrast = next((one.contrast_inverted for one in table.optics if one.contrast_inverted is not None), None)
@@ -151,6 +158,12 @@ def import_particles(
         shutil.rmtree(scratch, ignore_errors=True)
     report.imported = [{"id": one["product_id"], "name": one["product_name"]} for one in line["results"]]
     return report
+
+
+def images_in_both_halves(table: ParticleTable) -> int:
+    """Return how many images several rows show that are in different half sets."""
+    halves = np.unique(np.stack([table.image_numbers(), table["half_set"]], axis=1), axis=0)
+    return len(halves) - len(np.unique(halves[:, 0]))
 
 
 def find_stacks(table: ParticleTable, file: Path, fields: ParticleFields) -> dict[int, Path]:

@@ -43,10 +43,25 @@ def active_references(project: Project, package: int) -> list[dict[str, Any]]:
 
 
 def shared_limit(project: Project, volume: dict[str, Any]) -> float | None:
-    """Return the resolution to which both half sets of a refined volume were once aligned to one map; None: unknown."""
+    """Return the resolution to which both half sets of a refined volume were once aligned to one map; None: unknown.
+
+    A volume made from a refined one has its half maps.
+    """
     for refinement in project.assets("refinement"):
-        if any(one["volume_path"] == volume["path"] for one in refinement["details"]):
-            for result in project.results("refinement", refinement["id"]):
-                limit = result["values"].get("shared_to_A")
-                return None if limit is None else float(limit)
+        if any(_is_of(volume, one) for one in refinement["details"]):
+            return shared_limit_of(project, refinement)
     return None
+
+
+def shared_limit_of(project: Project, refinement: dict[str, Any]) -> float | None:
+    """Return the resolution to which both half sets of a refinement were once aligned to one map; None: unknown."""
+    for result in project.results("refinement", refinement["id"]):
+        limit = result["values"].get("shared_to_A")
+        return None if limit is None else float(limit)
+    return None
+
+
+def _is_of(volume: dict[str, Any], detail: dict[str, Any]) -> bool:
+    """Tell whether a volume, or its half maps, are those of a class of a refinement."""
+    half = volume.get("half_map_1_path")
+    return volume["path"] == detail["volume_path"] or bool(half and half == detail["half_map_1_path"])

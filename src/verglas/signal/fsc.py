@@ -48,6 +48,8 @@ class Resolution:
     - ``"crosses"``: the curve falls below here.
     - ``"never below"``: it stays above up to the last shell, whose resolution this is; sampling, not signal, limits.
     - ``"never above"``: no shell reaches the threshold; the resolution is infinite.
+    - ``"start"``: it falls below beyond this resolution, but so far agreement may come from what a refinement began
+      with.
     """
 
     resolution_A: float

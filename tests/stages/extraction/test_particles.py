@@ -22,6 +22,14 @@ def test_half_sets_keep_micrographs_together():
     assert assign_half_sets(np.zeros(7, int)).tolist() == [1, 2, 1, 2, 1, 2, 1]
 
 
+def test_copies_of_an_image_come_into_one_half_set():
+    for count in (12, 1200):
+        images = np.repeat(np.arange(count), 4)
+        halves = assign_half_sets(np.repeat(np.arange(count) // 10, 4), images)
+        assert np.bincount(halves).tolist() == [0, 2 * count, 2 * count]
+        assert (halves.reshape(count, 4) == halves[::4, None]).all()
+
+
 def test_defocus_follows_the_tilt():
     tilted = dataclasses.replace(FACTS, tilt_axis_deg=0.0, tilt_angle_deg=30.0)
     x, y = np.array([1500.0, 100.0, 1500.0]), np.array([1000.0, 1000.0, 1100.0])

@@ -31,7 +31,9 @@ def test_a_mask_that_cuts_the_particle_is_noticed(tmp_path: Path, radius_A: floa
         work = RoundWork(first_state(truth, stack, how), rows_of_table(table, stack.rows), stack, how)
         every = np.arange(300)
         state, rows, maps = finish_round(work, every, work.add(every))
-        found = find_doubts(stack, rows, state, maps, how)
+        # As heavy as a ball of 40 A.
+        found = find_doubts(stack, rows, state, maps, how, mass_kDa=217.0)
+    assert any("% of the volume" in text for text in found.warnings()) is cut, found
     assert any("cuts the particle" in text for text in found.warnings()) is cut, found
     assert found.values()["hand"] == "undetermined"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.engine.particles import make_particles
 from verglas.engine import (
@@ -16,6 +17,7 @@ from verglas.engine import (
     prepare_reference,
     search_poses,
 )
+from verglas.formats import MrcStackWriter
 from verglas.geometry import euler_to_matrix, point_group
 from verglas.signal import fourier_shell_correlation
 from verglas.stages.refinement import (
@@ -83,6 +85,24 @@ def test_noise_shows_nothing_finer_than_the_start(tmp_path: Path) -> None:
     table, truth = make_particles(tmp_path, 240, BOX, PIXEL_A, symmetry="D2", noise=1e4)
     found = refine_particles(table, tmp_path, truth, settings(rounds=6, symmetry="D2"), threads=2)
     assert found.state.resolution_A.min() >= 20.0 and found.state.limit_A == 20.0
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_symmetric_noise_shows_nothing_finer_than_the_start_either(tmp_path: Path, independent: bool) -> None:
+    """With 24 equivalent views a shell has few independent components, and noise agrees by chance: to 12.7 A here."""
+    table, truth = make_particles(tmp_path, 250, 48, PIXEL_A, symmetry="O", noise=1.0)
+    random = np.random.Generator(np.random.Philox(2))
+    with MrcStackWriter(tmp_path / "particles.mrcs", 48, 48, PIXEL_A) as writer:
+        for _ in range(250):
+            writer.append(random.standard_normal((48, 48)).astype(np.float32))
+    table["origin_x_A"] = table["origin_y_A"] = 0.0
+    how = AutoRefineSettings(
+        mask_radius_A=50.0, symmetry="O", independent_halves=independent, rounds=3, seed=2, search_range_A=9.0
+    )
+    found = refine_particles(table, tmp_path, truth, how)
+    assert found.state.resolution_A.min() >= how.start_A
+    resolution = found.maps[0].resolution
+    assert resolution is not None and resolution.resolution_A >= how.start_A
 
 
 def test_weak_signals_find_their_poses_as_they_do_against_the_truth(tmp_path: Path) -> None:

@@ -39,17 +39,17 @@ def test_a_good_map_has_little_against_it(scene, tmp_path):
     assert found.efficiency is None
     assert not any("views" in text or "small" in text for text in found.warnings)
     model = compare_with_model(first + second, truth, mask, PIXEL_A)
-    assert model.hand == "as the model's"
+    assert model.hand.says == "right"
     assert model.resolution_A is not None and model.resolution_A < 6.0
     files = write_validation(found, truth, tmp_path, "v", "Validation", model=model)
     assert files["report"].read_text().count("data:image/png") == 1
-    assert json.loads(files["figures"].read_text())["hand"] == "as the model's"
+    assert json.loads(files["figures"].read_text())["hand"] == "right"
 
 
 def test_the_other_hand_is_noticed(scene):
     truth, mask = scene
     first, second = noisy_halves(inverted_hand(truth), 1.0)
-    assert compare_with_model(first + second, truth, mask, PIXEL_A).hand == "the other"
+    assert compare_with_model(first + second, truth, mask, PIXEL_A).hand.says == "mirrored"
 
 
 def test_missing_directions_and_poor_views_are_named(scene):
@@ -88,4 +88,7 @@ def test_reslog_gives_back_its_b_factor():
     reached = [float((2.0 * np.log(size) / 150.0 + 0.01) ** -0.5) for size in sizes]
     assert fit_reslog(sizes, reached).b_factor_A2 == pytest.approx(150.0)
     assert fit_reslog(sizes, [4.0] * 5).b_factor_A2 is None
+    # Pixels that limit the largest subsets do not count.
+    limited = [float("nan")] * 2 + reached[2:]
+    assert fit_reslog(sizes, limited).b_factor_A2 == pytest.approx(150.0)
     assert fit_reslog([100, 50], [None, None]).b_factor_A2 is None

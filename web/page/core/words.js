@@ -1,6 +1,6 @@
 // Values as people read them.
-const ACRONYMS = { ctf: "CTF", eer: "EER", fsc: "FSC", snr: "SNR", id: "ID", pdb: "PDB", "2d": "2D", "3d": "3D", b: "B", cs: "Cs", mrc: "MRC", dpi: "DPI" };
-const UNITS = [["_e_per_A2", "e/Å²"], ["_e_A2", "e/Å²"], ["_per_A", "1/Å"], ["_A2", "Å²"], ["_A", "Å"], ["_degrees", "°"], ["_deg", "°"], ["_kV", "kV"],
+const ACRONYMS = { ctf: "CTF", eer: "EER", fsc: "FSC", snr: "SNR", id: "ID", pdb: "PDB", reslog: "ResLog", "2d": "2D", "3d": "3D", b: "B", cs: "Cs", mrc: "MRC", dpi: "DPI" };
+const UNITS = [["_e_per_A2", "e/Å²"], ["_e_A2", "e/Å²"], ["_per_A", "1/Å"], ["_A2", "Å²"], ["_A3", "Å³"], ["_A", "Å"], ["_degrees", "°"], ["_deg", "°"], ["_kV", "kV"],
   ["_kDa", "kDa"], ["_mm", "mm"], ["_mrad", "mrad"], ["_um", "µm"], ["_px", "px"], ["_bytes", ""], ["_seconds", "s"]];
 
 export function unitOf(name) {

@@ -9,5 +9,5 @@ export const RESULT_PAGES = [
   { name: "picks", title: "Picks", kind: "image", result: "particle_positions", columns: [figure("ctf_fit_resolution_A", "Fit, Å", 3, 72)] },
   { name: "classes", title: "2D classes", kind: "classification", result: null, newest: true, columns: [figure("round", "Round", 3, 70)] },
   { name: "refinements", title: "Refinements", kind: "refinement", result: null, newest: true, columns: [figure("round", "Round", 3, 62), figure("resolution_A", "Å", 3, 56)] },
-  { name: "maps", title: "Maps", kind: "volume", result: null, newest: true, columns: [figure("pixel_size_A", "Å/px", 3, 70)] },
+  { name: "maps", title: "Maps", kind: "volume", result: null, newest: true, columns: [figure("resolution_A", "Å", 3, 56)] },
 ];

@@ -3,7 +3,7 @@ import { html, useState } from "/core/html.js";
 import { query } from "/core/api.js";
 import { address } from "/core/router.js";
 import { at, here } from "/core/state.js";
-import { number, plural } from "/core/words.js";
+import { label, number, plural, unitOf } from "/core/words.js";
 import { Histogram, Plot } from "/parts/plot.js";
 import { AlignmentPlot } from "/results/alignment.js";
 import { CtfCurves } from "/results/ctf.js";
@@ -70,6 +70,10 @@ const Rounds = (props) => html`<${LiveRefinement} ...${props} Pick=${Pick} />`;
 
 function Others({ results, known, one, choose }) {
   const figures = Object.entries((one || results[results.length - 1]).values).filter(([, value]) => typeof value === "number" || typeof value === "string");
-  return html`<div class="card"><header><h2 class="grow">${(one || results[results.length - 1]).kind.replaceAll("_", " ")}</h2>${one ? html`<${Pick} known=${known} one=${one} choose=${choose} />` : null}</header><div class="body grid two"><dl class="facts">${figures.map(([name, value]) => html`<dt key=${name}>${name.replaceAll("_", " ")}</dt><dd>${number(value)}</dd>`)}</dl>
+  const { hand_by: hand = {}, warnings = [] } = (one || results[results.length - 1]).values;
+  return html`<div class="card"><header><h2 class="grow">${label((one || results[results.length - 1]).kind)}</h2>${one ? html`<${Pick} known=${known} one=${one} choose=${choose} />` : null}${one?.files.report ? html`<a class="button" href=${`/api${at("/download")}${query({ source: `result:${one.id}:report` })}`} download>Report</a>` : null}</header>
+    <div class="body grid two" style=${{ alignItems: "start" }}><div class="col">${warnings.map((text) => html`<div key=${text} class="note warn">${text}</div>`)}
+      <dl class="facts">${figures.map(([name, value]) => html`<dt key=${name}>${label(name)}</dt><dd>${number(value)} <span class="faint">${unitOf(name)}</span></dd>`)}</dl>
+      ${Object.entries(hand).map(([by, words]) => html`<p key=${by} class="small soft">Hand, by the ${by}: ${words}.</p>`)}</div>
     ${one?.files.picture ? pixels(one, "picture") : null}</div></div>`;
 }

@@ -18,21 +18,22 @@ export function Orthogonal({ source, size, beside = null, edge = 512 }) {
       ${beside ? html`<div class="small strong cut" style=${{ gridColumn: "1 / -1" }}>${beside.name}</div>${row(beside.source)}` : null}</div></div>`;
 }
 
-// Where a curve over frequency first falls below a threshold, as a resolution in A.
-export function crossing(frequency, values, threshold) {
-  for (let i = 1; i < values.length; i += 1) {
-    if (frequency[i] <= 0 || values[i] === null || values[i] >= threshold) continue;
-    const before = values[i - 1];
-    const part = before > values[i] ? (before - threshold) / (before - values[i]) : 0;
-    return 1 / (frequency[i - 1] + part * (frequency[i] - frequency[i - 1]));
-  }
-  return null;
+// A resolution in words: where it was not read off a curve, what it is instead.
+export function resolutionWords(resolution, kind) {
+  return `${number(resolution, 3)} Å${{ "never below": ", the pixels' limit", start: ", that of the start" }[kind] || " at FSC 0.143"}`;
+}
+
+// The curves of a table, each with its heading.
+export function columnsOf(curves) {
+  return [["fsc", curves.isCorrected ? "FSC, corrected" : "FSC"], ["masked", "Masked"], ["unmasked", "Unmasked"], ["randomised", "Random phases"], ["part_fsc", "Part. FSC"], ["ssnr", "SSNR"]].filter(([name]) => curves[name]);
 }
 
 // Statistics of a map as curves over frequency, whichever action wrote them; null where there are none.
 export function curvesOf(data) {
   if (data?.correlation) { const { corrected, masked, ...others } = data.correlation; return { ...others, fsc: corrected || masked, masked, isCorrected: Boolean(corrected), guinier: data.guinier }; }
-  return data?.frequency_per_A ? data : null;
+  if (!data?.frequency_per_A) return null;
+  const { corrected, ...others } = data;
+  return corrected ? { ...others, fsc: corrected, masked: data.fsc, isCorrected: true } : data;
 }
 
 export function FscPlot({ curves, others = [], height = 270, threshold = 0.143 }) {

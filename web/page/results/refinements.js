@@ -7,7 +7,7 @@ import { count, label, number, plural, unitOf } from "/core/words.js";
 import { Icon } from "/parts/icons.js";
 import { Plot } from "/parts/plot.js";
 import { attempt } from "/parts/toasts.js";
-import { FscPlot, Orthogonal, crossing, curvesOf } from "/results/map_summary.js";
+import { FscPlot, Orthogonal, curvesOf, resolutionWords } from "/results/map_summary.js";
 import { ColumnHistogram, Directions, ParticleRows } from "/results/particle_tables.js";
 
 const WHAT = [["map", "Map"], ["particles", "Particles"], ["figures", "Figures"]];
@@ -22,7 +22,7 @@ export function RoundsPlot({ rounds, height = 200, onRound }) {
 
 function ChangesPlot({ rounds, changes }) {
   if (rounds.length < 2 || !changes?.some((one) => typeof one === "number")) return null;
-  return html`<${Plot} x=${rounds.map((one) => one.round)} height=${200} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="%" name="Particles changing class by round" series=${[{ name: "changing class", values: changes }]} />`;
+  return html`<h3>Particles changing class</h3><${Plot} x=${rounds.map((one) => one.round)} height=${200} xLabel="round" xText=${(value) => (Number.isInteger(value) ? String(value) : "")} yLabel="%" yRange=${[0, Math.max(10, 1.1 * Math.max(...changes.filter((one) => typeof one === "number")))]} legend=${false} name="Particles changing class by round" series=${[{ name: "changing class", values: changes }]} />`;
 }
 
 // What each class of the package begins its next refinement with; this refinement's map can be made that.
@@ -50,10 +50,9 @@ export function Refinement({ id }) {
   if (!data) return html`<div class="empty">…</div>`;
   const { asset, values } = data;
   const source = `refinement:${asset.id}:particles_${one.class}`;
-  const best = curves && (curves.part_fsc || curves.fsc) ? crossing(curves.frequency_per_A, curves.part_fsc || curves.fsc, 0.143) : null;
   const place = data.rounds.findIndex((round) => round.id === asset.id);
   const figures = Object.entries(values).filter(([name, value]) => name !== "name" && (typeof value === "number" || typeof value === "string" || typeof value === "boolean"));
-  return html`<div class="card"><header style=${{ flexWrap: "wrap" }}><h2 class="grow cut">${asset.name}</h2>
+  return html`<div class="card"><header style=${{ flexWrap: "wrap" }}><h2 style=${{ flex: "1 0 100%" }}>${asset.name}</h2>
       ${one.resolution_A ? html`<span class="pill good">${number(one.resolution_A, 3)} Å</span>` : null}
       ${data.rounds.length > 1 ? html`<label class="row small soft" style=${{ gap: "6px" }}>Round<input type="range" aria-label="Round" min="0" max=${data.rounds.length - 1} value=${place} onInput=${(event) => go(here("results", "refinements"), { at: data.rounds[Number(event.target.value)].id }, { replace: true })} /><span>${values.round}</span></label>` : null}
       ${data.classes.length > 1 ? html`<select aria-label="Class" value=${one.class} onChange=${(event) => setChosen(Number(event.target.value))}>${data.classes.map((each) => html`<option key=${each.class} value=${each.class}>Class ${each.class}: ${number(each.average_occupancy, 3)} %${each.resolution_A ? `, ${number(each.resolution_A, 3)} Å` : ""}</option>`)}</select>` : null}
@@ -65,7 +64,7 @@ export function Refinement({ id }) {
     ${what === "map" ? html`
       ${one.volume_path ? html`<div class="card"><div class="body col"><${Orthogonal} source=${`asset:refinement:${asset.id}:volume_${one.class}`} size=${curves ? 2 * (curves.frequency_per_A.length - 1) : null} beside=${two?.volume_path ? { source: `asset:refinement:${compared.asset.id}:volume_${two.class}`, name: compared.asset.name } : null} /></div></div>` : html`<div class="card empty small">This refinement has no map.</div>`}
       <div class="grid two" style=${{ alignItems: "start" }}>
-        <div class="card"><header><h2 class="grow">Fourier shell correlation</h2>${best ? html`<span class="small soft">${number(best, 3)} Å at 0.143</span>` : null}</header><div class="body">${curves ? html`<${FscPlot} curves=${curves} others=${otherCurves ? [{ name: compared.asset.name, curves: otherCurves }] : []} />` : html`<div class="empty small">No FSC.</div>`}</div></div>
+        <div class="card"><header><h2 class="grow">Fourier shell correlation</h2>${one.resolution_A ? html`<span class="small soft">${resolutionWords(one.resolution_A, one.resolution_kind)}</span>` : null}</header><div class="body">${curves ? html`<${FscPlot} curves=${curves} others=${otherCurves ? [{ name: compared.asset.name, curves: otherCurves }] : []} />` : html`<div class="empty small">No FSC.</div>`}</div></div>
         <div class="card"><header><h2>Directions of view</h2></header><div class="body row wrap top" style=${{ justifyContent: "center" }}><${Directions} source=${source} />${two ? html`<${Directions} source=${`refinement:${compared.asset.id}:particles_${two.class}`} />` : null}</div></div>
         ${data.rounds.length > 1 ? html`<div class="card"><header><h2>By round</h2></header><div class="body"><${RoundsPlot} rounds=${data.rounds} onRound=${(round) => go(here("results", "refinements"), { at: round.id }, { replace: true })} /><${ChangesPlot} rounds=${data.rounds} changes=${data.percent_changing_class} /></div></div>` : null}</div>` : null}
     ${what === "particles" ? html`<div class="card"><header><h2>How figures lie</h2></header><div class="body"><${ColumnHistogram} source=${source} /></div></div><${ParticleRows} source=${source} />` : null}

@@ -40,7 +40,7 @@ def start_parameters(package: Record) -> Record:
     detail: dict[str, Any] = {
         "particles_path": package["particles_path"], "star_path": package["star_path"], "volume_path": None,
         "half_map_1_path": None, "half_map_2_path": None, "statistics_path": None, "volume_key": None,
-        "resolution_A": None, "average_occupancy": 100.0,
+        "resolution_A": None, "resolution_kind": None, "average_occupancy": 100.0,
     }  # fmt: skip
     return {
         "kind": "refinement", "id": 0, "name": package["start"] or "Starting Parameters",

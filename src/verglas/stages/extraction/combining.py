@@ -94,6 +94,7 @@ def join_tables(
         kept = without_duplicates(moved, least_distance_A)
     joined = ParticleTable.concatenate([table.select(rows) for table, rows in zip(moved, kept, strict=True)])
     total = len(joined)
+    images = joined.image_numbers()
     joined["position"] = joined["image_section"] = np.arange(1, total + 1)
     joined.set_names("image_name", [stack] * total)
     names = joined["micrograph"]
@@ -101,7 +102,7 @@ def join_tables(
     if (names >= 0).all() and shared_micrographs(tables) and len(halves_of) > len(np.unique(names)):
         order = np.argsort(names, kind="stable")
         halves = np.empty(total, np.int32)
-        halves[order] = assign_half_sets(names[order])
+        halves[order] = assign_half_sets(names[order], images[order])
         joined["half_set"] = halves
     return joined, kept
 

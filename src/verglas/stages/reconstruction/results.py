@@ -71,6 +71,7 @@ def result_values(found: ReconstructedMap, pixel_size_A: float) -> dict[str, Any
         "n_x": len(found.map), "n_y": len(found.map), "n_z": len(found.map), "pixel_size_A": pixel_size_A,
         "particles_half_1": found.images[0], "particles_half_2": found.images[1],
         "resolution_A": float(resolution.resolution_A) if reached and resolution is not None else None,
+        "resolution_kind": None if resolution is None else resolution.kind,
     }  # fmt: skip
 
 
@@ -81,16 +82,20 @@ def _curves(found: ReconstructedMap, pixel_size_A: float) -> dict[str, list[floa
         "frequency_per_A": shells / (len(found.map) * pixel_size_A), "mean_weight": found.mean_weight,
     }  # fmt: skip
     if found.correlation is not None:
-        curves |= {"fsc": found.correlation.fsc, "part_fsc": found.part_fsc, "ssnr": found.ssnr}
+        curves |= {"fsc": found.correlation.fsc, "ssnr": found.ssnr}
+        if found.part_fsc is not None:
+            curves["part_fsc"] = found.part_fsc
+        elif found.corrected is not None and not np.array_equal(found.corrected, found.correlation.fsc):
+            curves["corrected"] = found.corrected
     return {name: [float(value) for value in values] for name, values in curves.items()}
 
 
 def _statistics(found: ReconstructedMap, pixel_size_A: float) -> ResolutionStatistics:
-    """Return the shells from 1 on as cisTEM's table has them."""
-    assert found.correlation is not None and found.part_fsc is not None and found.ssnr is not None
+    """Return the shells from 1 on as cisTEM's table has them; its Part_FSC is what the resolution was read from."""
+    assert found.correlation is not None and found.corrected is not None and found.ssnr is not None
     radius = np.arange(1, len(found.mean_weight)) / len(found.map)
     return ResolutionStatistics(
-        pixel_size_A / radius, radius, found.correlation.fsc[1:], found.part_fsc[1:], found.ssnr[1:],
+        pixel_size_A / radius, radius, found.correlation.fsc[1:], found.corrected[1:], found.ssnr[1:],
         ssnr(found.correlation.fsc[1:]),
     )  # fmt: skip
 
@@ -104,13 +109,15 @@ def _draw(
     axes = figure.subplot_mosaic([["z", "y", "x", "fsc"], ["Z", "Y", "X", "seen"]], width_ratios=[1, 1, 1, 1.8])
     show_views([axes[name] for name in "zyx"], [axes[name] for name in "ZYX"], found.map)
     curves = _curves(found, pixel_size_A)
-    named = {"fsc": "FSC within the mask", "part_fsc": "FSC of the particle (Part_FSC)"}
+    named = {
+        "fsc": "FSC within the mask", "corrected": "corrected for the mask", "part_fsc": "of the particle (Part_FSC)",
+    }  # fmt: skip
     shown = {label: np.asarray(curves[name]) for name, label in named.items() if name in curves}
     if shown and found.resolution is not None:
         reached = np.isfinite(found.resolution.resolution_A)
         show_correlations(
             axes["fsc"], np.asarray(curves["frequency_per_A"]), shown, threshold=found.resolution.threshold,
-            resolution_A=found.resolution.resolution_A if reached else None,
+            resolution_A=found.resolution.resolution_A if reached else None, kind=found.resolution.kind,
         )  # fmt: skip
     else:
         axes["fsc"].set_axis_off()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from verglas.engine.reconstructed_map import ReconstructedMap, signal_to_noise
 from verglas.engine.reconstruction import Reconstruction
 from verglas.engine.reference_masks import Map, apply_reference_mask, reference_mask
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import NumericalError
 from verglas.signal import (
     CorrectedCorrelation,
@@ -80,7 +81,10 @@ def class_maps(
         judged.frequency_per_A, judged.masked, fourier_shell_correlation(first, second, pixel_A).components
     )
     ratio = signal_to_noise(judged.corrected)
-    resolution = _own_resolution(resolution_at(judged.frequency_per_A, judged.corrected), settings)
+    resolution = SharedStart(settings.start_A, settings.mask_radius_A, settings.symmetry).judge(
+        resolution_at(judged.frequency_per_A, judged.corrected), judged.frequency_per_A, correlation.components,
+        judged.corrected, mask,
+    )  # fmt: skip
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
@@ -114,16 +118,6 @@ def check_filled(work: Reconstruction) -> None:
     """Raise where a class has lost all particles of a half set."""
     if not work.images.all():
         raise NumericalError(f"{CLASS_RAN_EMPTY}, so nothing says what its map holds; use fewer classes.")
-
-
-def _own_resolution(found: Resolution, settings: RoundSettings) -> Resolution:
-    """Return a resolution, or that of the start where all that halves agree on may come from the start.
-
-    Both halves began with one map, low-passed: noise aligned to it agrees that far, and as much further as the mask
-    spreads it, one over the mask's radius.
-    """
-    reach_A = 1.0 / (1.0 / settings.start_A + 1.0 / settings.mask_radius_A)
-    return replace(found, resolution_A=settings.start_A) if reach_A < found.resolution_A < settings.start_A else found
 
 
 def judge(first: Map, second: Map, mask: Map, pixel_size_A: float, seed: int, threads: int = 1) -> CorrectedCorrelation:
@@ -168,7 +162,7 @@ def limit_of(
         return min(max(wanted, finest_A), settings.start_A)
     shells = []
     for one in maps:
-        correlation, corrected = one.found.correlation, one.found.part_fsc
+        correlation, corrected = one.found.correlation, one.found.corrected
         assert correlation is not None and corrected is not None
         half = [resolution_at(correlation.frequency_per_A, curve, 0.5).resolution_A
                 for curve in (correlation.fsc, corrected)]  # fmt: skip
@@ -202,5 +196,5 @@ def at_box(found: ReconstructedMap, box: int, pixel_size_A: float, threads: int 
     return ReconstructedMap(
         (larger(halves[0]), larger(halves[1])), larger(found.map),
         ShellCorrelation(frequency, longer(correlation.fsc), longer(correlation.components)),
-        longer(found.part_fsc), longer(found.ssnr), resolution, longer(found.mean_weight), found.images,
+        longer(found.corrected), longer(found.ssnr), resolution, longer(found.mean_weight), found.images,
     )  # fmt: skip

@@ -70,6 +70,7 @@ def result_values(found: SharpenedMap, pixel_size_A: float) -> dict[str, Any]:
     return {
         "n_x": box, "n_y": box, "n_z": box, "pixel_size_A": pixel_size_A,
         "resolution_A": found.curves.resolution_A if found.curves is not None else None,
+        "resolution_kind": found.curves.resolution.kind if found.curves is not None else None,
         "resolutions_A": found.curves.resolutions() if found.curves is not None else {},
         "cutoff_A": round(found.cutoff_A, 4), "amplitudes": found.settings.amplitudes,
         "b_factor_A2": round(found.b_factor_A2, 3),
@@ -108,7 +109,7 @@ def _draw(found: SharpenedMap, original: NDArray[np.float32], path: Path) -> Non
         curves = {"unmasked": c.unmasked, "masked": c.masked, "random phases": c.randomised, "corrected": c.corrected}
         if c.part_fsc is not None:
             curves["of the particle (Part_FSC)"] = c.part_fsc
-        show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A)
+        show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A, kind=c.resolution.kind)
     else:
         axes["fsc"].set_axis_off()
     _draw_guinier(axes["guinier"], found)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.engine.half_maps import LEAST_SHELLS, HalfMapCurves, guinier_fit, judge_halves
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import InputError
 from verglas.signal import (
     BFactorFit,
@@ -139,7 +140,8 @@ class SharpenedMap:
 
 def sharpen_halves(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32], pixel_size_A: float,
-    settings: SharpenSettings | None = None, *, molecular_mass_kDa: float | None = None, threads: int = 1,
+    settings: SharpenSettings | None = None, *, molecular_mass_kDa: float | None = None,
+    shared: SharedStart | None = None, threads: int = 1,
 ) -> SharpenedMap:  # fmt: skip
     """Sharpen the mean of two half maps by what they agree on.
 
@@ -155,6 +157,8 @@ def sharpen_halves(
         How; the defaults when None.
     molecular_mass_kDa
         Mass of the particle, for the correlation corrected for solvent (``part_fsc``).
+    shared
+        What both halves were once aligned to, where that is known.
     threads
         Threads.
 
@@ -167,7 +171,9 @@ def sharpen_halves(
     ----------
     Rosenthal & Henderson (2003), J. Mol. Biol. 333, 721; Grant, Rohou & Grigorieff (2018), eLife 7, e35383.
     """
-    curves = judge_halves(first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, threads=threads)
+    curves = judge_halves(
+        first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, shared=shared, threads=threads
+    )
     mean = np.float32(0.5) * (first + second)
     return _sharpen(mean, mask, pixel_size_A, settings or SharpenSettings(), curves, threads)
 

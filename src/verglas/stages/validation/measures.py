@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from verglas.engine.angular_distribution import sampling_compensation
 from verglas.engine.half_maps import HalfMapCurves, finite, judge_halves, mask_warnings
 from verglas.engine.map_alignment import align_maps
+from verglas.engine.shared_start import SharedStart
 from verglas.errors import InputError
 from verglas.signal import (
     Anisotropy,
@@ -21,6 +22,7 @@ from verglas.signal import (
     fourier_shell_correlation,
     resolution_at,
 )
+from verglas.stages.validation.hand import MIRRORED, RIGHT, UNDETERMINED, HandEvidence
 
 UNEVEN = 0.7
 POOR_VIEWS = 0.6
@@ -41,15 +43,12 @@ class ModelComparison:
     resolution_A
         Where it falls below 0.5; None where it never reaches that.
     hand
-        ``"as the model's"``, ``"the other"``, or ``"undetermined"`` where neither leads by 0.02.
-    lead
-        By how much the better hand correlates more.
+        In which hand it fits better; undetermined where neither leads by 0.02.
     """
 
     correlation: ShellCorrelation
     resolution_A: float | None
-    hand: str
-    lead: float
+    hand: HandEvidence
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,8 @@ class Validation:
 def validate_halves(
     first: NDArray[np.float32], second: NDArray[np.float32], mask: NDArray[np.float32], pixel_size_A: float, *,
     views: NDArray[np.float64] | None = None, weights: NDArray[np.float64] | None = None,
-    molecular_mass_kDa: float | None = None, outer_radius_A: float | None = None, threads: int = 1,
+    molecular_mass_kDa: float | None = None, outer_radius_A: float | None = None,
+    shared: SharedStart | None = None, threads: int = 1,
 ) -> Validation:  # fmt: skip
     """Measure two half maps and the views that they come from.
 
@@ -113,10 +113,14 @@ def validate_halves(
         Mass of the particle, where known.
     outer_radius_A
         Radius within which it lies, where known.
+    shared
+        What both halves were once aligned to, where that is known.
     threads
         Threads.
     """
-    curves = judge_halves(first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, threads=threads)
+    curves = judge_halves(
+        first, second, mask, pixel_size_A, molecular_mass_kDa=molecular_mass_kDa, shared=shared, threads=threads
+    )
     directional = directional_fsc(first, second, pixel_size_A, mask=mask, workers=threads)
     spread = anisotropy(directional)
     efficiency = sampling_compensation(views, weights) if views is not None else None
@@ -124,7 +128,10 @@ def validate_halves(
         first, second, mask, pixel_size_A, curves, molecular_mass_kDa=molecular_mass_kDa,
         outer_radius_A=outer_radius_A, threads=threads,
     )  # fmt: skip
-    if curves.resolution_A is None:
+    start = curves.start_words()
+    if start is not None:
+        said.append(start)
+    elif curves.resolution_A is None:
         said.append("the halves agree on nothing above 0.143: there is no resolution to speak of.")
     elif curves.resolution.kind == "never below":
         said.append(
@@ -174,9 +181,10 @@ def compare_with_model(
     found = align_maps(density, volume, pixel_size_A, threads=threads)
     correlation = fourier_shell_correlation(found.map, volume, pixel_size_A, mask=mask, workers=threads)
     lead = found.correlation - found.other_hand
-    hand = "undetermined" if lead < HAND_LEAD else "the other" if found.mirrored else "as the model's"
+    says = UNDETERMINED if lead < HAND_LEAD else MIRRORED if found.mirrored else RIGHT
+    words = f"the better hand of the model correlates more by {lead:.3f}: {says}"
     resolution = resolution_at(correlation.frequency_per_A, correlation.fsc, MODEL_THRESHOLD)
-    return ModelComparison(correlation, finite(resolution), hand, float(lead))
+    return ModelComparison(correlation, finite(resolution), HandEvidence("model", says, float(lead), words))
 
 
 def subset_sizes(particles: int) -> list[int]:
@@ -193,7 +201,7 @@ def fit_reslog(particles: list[int], resolutions_A: list[float | None]) -> ResLo
     particles
         Number of particles of each subset.
     resolutions_A
-        Resolution of each; None where there is none.
+        Resolution of each; None where there is none, not a number where it is that of the pixels.
 
     References
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,29 @@ from verglas.engine.angular_distribution import show_views_seen
 from verglas.engine.map_views import SMALL, TINY, new_figure, save_figure, show_correlations, show_views
 from verglas.formats import write_whole
 from verglas.formats.html_report import Section, page
+from verglas.stages.validation.hand import HandEvidence, contradiction, hand_of
 from verglas.stages.validation.measures import ModelComparison, ResLog, Validation
 from verglas.stages.validation.noise_substitution import NoiseSubstitution
 
+NOT_IN_THE_TABLE = {
+    "warnings", "resolutions_A", "reslog_particles", "reslog_resolution_A", "worst_direction", "hand", "hand_by",
+}  # fmt: skip
+HAND_WORDS = {
+    "undetermined": "Undetermined: the map may be the mirror image. A model, a tilt pair or a significant test of the "
+    "Ewald sphere's curvature can decide.",
+    "right": "The map has the right hand.",
+    "mirrored": "The map is the mirror image: invert it with --invert-hand of Sharpen 3D.",
+}
+
 
 def figures_of(
-    found: Validation, model: ModelComparison | None, reslog: ResLog | None, noise: NoiseSubstitution | None = None
-) -> dict[str, Any]:
+    found: Validation, model: ModelComparison | None, reslog: ResLog | None, noise: NoiseSubstitution | None = None,
+    hand: Sequence[HandEvidence] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Return the figures as plain JSON; what was not measured is None."""
+    evidence = [*([] if model is None else [model.hand]), *hand]
+    warnings = [*found.warnings, *([noise.sentence()] if noise is not None and noise.overfitted else [])]
+    at_odds = contradiction(evidence)
     return {
         "resolution_A": found.curves.resolution_A, "resolutions_A": found.curves.resolutions(),
         "best_direction_A": _plain(found.spread.best_A), "worst_direction_A": _plain(found.spread.worst_A),
@@ -28,8 +44,9 @@ def figures_of(
         "worst_direction": [round(float(value), 4) for value in found.spread.worst_direction],
         "angular_efficiency": None if found.efficiency is None else round(found.efficiency, 4),
         "model_resolution_A": None if model is None else model.resolution_A,
-        "hand": "undetermined" if model is None else model.hand,
-        "hand_lead": None if model is None else round(model.lead, 4),
+        "hand": hand_of(evidence),
+        "hand_by": {one.by: one.words for one in evidence},
+        "hand_lead_of_model": None if model is None else round(model.hand.strength, 4),
         "reslog_particles": None if reslog is None else reslog.particles.tolist(),
         "reslog_resolution_A": None if reslog is None else [_plain(value) for value in reslog.resolution_A],
         "reslog_b_factor_A2": None if reslog is None else reslog.b_factor_A2,
@@ -37,13 +54,14 @@ def figures_of(
         "noise_agrees_to_A": None if noise is None else noise.noise_agrees_to_A,
         "resolution_without_noise_A": None if noise is None else noise.true_resolution_A,
         "overfitted": None if noise is None else noise.overfitted,
-        "warnings": [*found.warnings, *([noise.sentence()] if noise is not None and noise.overfitted else [])],
+        "warnings": warnings if at_odds is None else [*warnings, at_odds],
     }  # fmt: skip
 
 
 def write_validation(
     found: Validation, volume: NDArray[np.float32], folder: Path, stem: str, title: str, *,
     model: ModelComparison | None = None, reslog: ResLog | None = None, noise: NoiseSubstitution | None = None,
+    hand: Sequence[HandEvidence] = (),
     views_seen: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> dict[str, Path]:  # fmt: skip
     """Write ``report`` (HTML), ``figures`` (JSON) and ``picture`` (PNG).
@@ -60,6 +78,8 @@ def write_validation(
         Of the page.
     model, reslog, noise
         Where they were measured.
+    hand
+        What else says something of the hand.
     views_seen
         Views and their weights, where known.
     """
@@ -67,18 +87,15 @@ def write_validation(
         role: folder / f"{stem}{end}" for role, end in (("report", ".html"), ("figures", ".json"), ("picture", ".png"))
     }
     _draw(found, volume, files["picture"], model, reslog, noise, views_seen)
-    figures = figures_of(found, model, reslog, noise)
+    figures = figures_of(found, model, reslog, noise, hand)
     warnings = [(f"warning {number}", text) for number, text in enumerate(figures["warnings"], start=1)]
-    rows = [
-        (name.replace("_", " "), _words(value))
-        for name, value in figures.items()
-        if name not in ("warnings", "resolutions_A", "reslog_particles", "reslog_resolution_A", "worst_direction")
-    ]
+    rows = [(name.replace("_", " "), _words(value)) for name, value in figures.items() if name not in NOT_IN_THE_TABLE]
     sections = [
         Section(
             "What the measures say", "" if warnings else "Nothing speaks against this map.",
             warnings, [(files["picture"].read_bytes(), "Sections, correlations, directions and views.")],
         ),
+        Section("Hand", HAND_WORDS[figures["hand"]], list(figures["hand_by"].items())),
         Section("Figures", "Resolutions in A; B-factors in A^2.", rows),
         Section(
             "Resolution of the halves", "Where each correlation falls below 0.143.",
@@ -112,14 +129,14 @@ def _draw(
     curves = {"unmasked": c.unmasked, "masked": c.masked, "random phases": c.randomised, "corrected": c.corrected}
     if noise is not None:
         curves |= {"noise substituted": noise.substituted, "masked, less noise": noise.true}
-    show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A)
+    show_correlations(axes["fsc"], c.frequency_per_A, curves, resolution_A=c.resolution_A, kind=c.resolution.kind)
     _draw_directions(axes["directions"], axes["map"], found)
     if views_seen is not None:
         show_views_seen(axes["seen"], *views_seen)
     else:
         axes["seen"].set_axis_off()
     if model is not None:
-        label = f"map and model, hand: {model.hand}"
+        label = f"map and model, hand: {model.hand.says}"
         show_correlations(
             axes["model"], model.correlation.frequency_per_A, {label: model.correlation.fsc}, threshold=0.5,
             resolution_A=model.resolution_A,
