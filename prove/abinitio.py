@@ -3,11 +3,12 @@
 A map is right where its FSC with the true density, in either hand, is above 0.5 to better than 12 A. Arguments: which
 set (``apoferritin``, ``beta-galactosidase``, ``asymmetric``; all when none), particles, SNR, seeds (how many, or which:
 ``3,1,2``), starts (0: as many as the action takes). The file is written after every seed; ``seeds`` in it says how many
-there are.
+there are. Other seeds that it has of the same set and settings stay in it, each with the commit that it was run at.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tools.measured import record
+from tools.measured import MEASURED, commit, record
 
 from verglas.engine import ParticleStack, align_maps
 from verglas.formats import ParticleTable
@@ -85,8 +86,20 @@ def settings_for(name: str, made: SimulatedSet, starts: int | None = None, seed:
     )
 
 
+def earlier_runs(record_name: str, same: dict[str, Any], but: list[int]) -> list[dict[str, Any]]:
+    """Return the runs of other seeds that a file has of the same set and settings."""
+    path = MEASURED / f"{record_name}.json"
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text())
+    figures = content["figures"]
+    if any(figures.get(key) != value for key, value in same.items()):
+        return []
+    return [{"commit": content["commit"], **run} for run in figures["runs"] if run["seed"] not in but]
+
+
 def try_seeds(
-    name: str, particles: int, snr: float, seeds: list[int], starts: int, folder: Path
+    name: str, particles: int, snr: float, seeds: list[int], starts: int, folder: Path, record_name: str
 ) -> Iterator[dict[str, Any]]:
     """Simulate one stack and find its map from several seeds; yield the figures after each."""
     made = simulated_set(name, particles, snr, folder)
@@ -95,7 +108,11 @@ def try_seeds(
     with ParticleStack(made.table, made.folder) as stack:
         images = prepared(stack, np.arange(particles), settings, settings.finish_A)
     preparing = time.process_time() - began
-    runs: list[dict[str, Any]] = []
+    of_set = {
+        "particles": particles, "snr": snr, "box": BOX, "pixel_size_A": PIXEL_A, "symmetry": settings.symmetry,
+        "imposed_from_start": settings.impose, "starts": settings.starts, "rounds": settings.rounds,
+    }  # fmt: skip
+    runs = earlier_runs(record_name, of_set, seeds)
     for seed in seeds:
         began = time.process_time()
         found = maps_of_images(images, replace(settings, seed=seed))
@@ -104,15 +121,16 @@ def try_seeds(
         runs.append({
             "seed": seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
             "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
+            "commit": commit(),
         })  # fmt: skip
         sys.stdout.write(f"{name}: {runs[-1]}\n")
         sys.stdout.flush()
         yield {
-            "particles": particles, "snr": snr, "box": BOX, "pixel_size_A": PIXEL_A, "symmetry": settings.symmetry,
-            "imposed_from_start": settings.impose, "starts": settings.starts, "rounds": settings.rounds,
+            **of_set,
             "seeds": len(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),
             "preparing_cpu_seconds": round(preparing, 1),
-            "median_cpu_seconds": float(np.median([one["cpu_seconds"] for one in runs])), "runs": list(runs),
+            "median_cpu_seconds": float(np.median([one["cpu_seconds"] for one in runs])),
+            "runs": sorted(runs, key=lambda one: one["seed"]),
         }  # fmt: skip
 
 
@@ -121,9 +139,10 @@ def main(which: str = "", particles: int = 5000, snr: float = 0.03, seeds: str =
     for name in [which] if which else list(SYMMETRY):
         usual = usual_starts(SYMMETRY[name])
         ending = "" if starts in (0, usual) else f"_starts_{starts}"
+        as_name = f"abinitio_{name.replace('-', '_')}{ending}"
         with tempfile.TemporaryDirectory() as folder:
-            for figures in try_seeds(name, particles, snr, chosen, starts or usual, Path(folder)):
-                path = record(f"abinitio_{name.replace('-', '_')}{ending}", figures)
+            for figures in try_seeds(name, particles, snr, chosen, starts or usual, Path(folder), as_name):
+                path = record(as_name, figures)
         sys.stdout.write(f"written to {path}\n")
 
 
