@@ -22,7 +22,7 @@ from verglas.stages.simulation.parameters import SpecimenParameters, StackParame
 from verglas.stages.simulation.poses import Orientations, choose_class, micrograph_defocus, rotation_matrix
 from verglas.stages.simulation.projection import Projector
 from verglas.stages.simulation.random import generator, kernel_key
-from verglas.stages.simulation.stack_noise import CountingNoise, noise_filter
+from verglas.stages.simulation.stack_noise import CountingNoise, StatedNoise
 from verglas.stages.simulation.truth import fading
 
 STACK_NAME = "particles.mrcs"
@@ -126,31 +126,28 @@ class StackImages:
         self.projectors = projectors(parameters, pixel, room, self.padded)
         self.microscope = Microscope(parameters, (self.padded, self.padded))
         self.radius_A = max(projector.atoms.radius_A for projector in self.projectors)
-        self._colour = noise_filter(box, pixel, parameters.coloured_noise)
-        self._counting: CountingNoise | None = None
         self._key = kernel_key(parameters.seed, "stack noise", 0)
         self._faded: NDArray[np.float32] | float = 1.0
         if parameters.dose_e_A2 is not None:
             radii = np.sqrt(self.microscope.k2)
             self._faded = fading(radii, parameters.dose_e_A2, parameters.voltage_kV).astype(np.float32)
-        self.noisy = parameters.snr is not None or parameters.dose_e_A2 is not None
-        self.noise_variance = float(self.noisy)
-        self.scale = 1.0
+        self.scale, self.noise_variance = 1.0, 0.0
         self.snr: float | None = None
-        if self.noisy:
+        self.noise: StatedNoise | CountingNoise | None = None
+        if parameters.snr is not None or parameters.dose_e_A2 is not None:
             inside = self._disc()
             some = range(min(IMAGES_FOR_SCALE, parameters.particles))
             variance = float(np.mean([self.signal(i)[inside].var() for i in some]))
-            self.snr = parameters.snr
             if parameters.dose_e_A2 is not None:
-                self._counting = CountingNoise(parameters)
+                self.noise = CountingNoise(parameters)
                 # The variance of counting is one over the electrons of a pixel.
                 self.scale = math.sqrt(parameters.dose_e_A2) * pixel
-                self.noise_variance = float(np.mean([self._counting.variance(self._defocus(i)) for i in some]))
-                self.snr = variance * self.scale**2 / self.noise_variance
             else:
-                assert self.snr is not None
-                self.scale = math.sqrt(self.snr / variance)
+                assert parameters.snr is not None
+                self.noise = StatedNoise(parameters)
+                self.scale = math.sqrt(parameters.snr / variance)
+            self.noise_variance = float(np.mean([self.noise.variance(self._defocus(i)) for i in some]))
+            self.snr = variance * self.scale**2 / self.noise_variance
         self.scale *= -1.0 if parameters.contrast_inverted else 1.0
 
     def _disc(self) -> NDArray[np.bool_]:
@@ -187,12 +184,11 @@ class StackImages:
     def image(self, i: int) -> NDArray[np.float32]:
         """Return the final image of particle ``i``."""
         image = self.signal(i) * np.float32(self.scale)
-        if not self.noisy:
+        if self.noise is None:
             return image
         noise = np.empty(image.size, np.float32)
         fill_normals(noise, *self._key, i)
-        spectrum = scipy.fft.rfft2(noise.reshape(image.shape))
-        spectrum *= self._colour if self._counting is None else self._counting.filter(self._defocus(i))
+        spectrum = scipy.fft.rfft2(noise.reshape(image.shape)) * self.noise.filter(self._defocus(i))
         return image + np.asarray(scipy.fft.irfft2(spectrum, image.shape), dtype=np.float32)
 
 

@@ -13,12 +13,31 @@ from verglas.stages.simulation.parameters import StackParameters
 COLOUR_CORNER_A = 30.0  # coloured noise falls off beyond this resolution
 
 
-def noise_filter(box: int, pixel_size_A: float, coloured: float) -> NDArray[np.float32]:
-    """Return the (box, box // 2 + 1) amplitude filter that gives white noise its colour at unit variance."""
-    full = np.hypot(scipy.fft.fftfreq(box, pixel_size_A)[:, None], scipy.fft.fftfreq(box, pixel_size_A)[None, :])
-    shape = 1 / (1 + (full * COLOUR_CORNER_A) ** 2)
-    power = (1 - coloured) + coloured * shape / shape.mean()
-    return np.asarray(np.sqrt(power[:, : box // 2 + 1]), dtype=np.float32)
+class StatedNoise:
+    """Noise of variance 1, a part of it coloured: the same in all images.
+
+    Parameters
+    ----------
+    parameters
+        Box, pixel size and ``coloured_noise``.
+    """
+
+    def __init__(self, parameters: StackParameters) -> None:
+        box, coloured = parameters.box, parameters.coloured_noise
+        axis = scipy.fft.fftfreq(box, parameters.pixel_size_A)
+        shape = 1 / (1 + (np.hypot(axis[:, None], axis[None, :]) * COLOUR_CORNER_A) ** 2)
+        power = (1 - coloured) + coloured * shape / shape.mean()
+        self._filter = np.asarray(np.sqrt(power[:, : box // 2 + 1]), dtype=np.float32)
+
+    def filter(self, defocus: Defocus) -> NDArray[np.float32]:
+        """Return the (box, box // 2 + 1) amplitude filter that makes white noise this noise."""
+        del defocus
+        return self._filter
+
+    def variance(self, defocus: Defocus) -> float:
+        """Return the noise's variance in a pixel."""
+        del defocus
+        return 1.0
 
 
 class CountingNoise:
