@@ -25,8 +25,6 @@ INTERPRETER_BYTES = 300 * 2**20
 SCORES_BYTES = 100 * 2**20
 """Of all poses of the few images that are weighed at once."""
 SECONDS_AN_IMAGE = 4e-4
-AVERAGES_AT_ONCE = 64
-"""Whose sums are held at a time."""
 TAKE_CURRENT, TAKE_LAST = "take-current", "take-last-start"
 
 
@@ -106,6 +104,7 @@ class AbInitio(Action):
         from verglas.engine.reconstruction import memory_needed as map_memory
         from verglas.execution.resources import Estimate
         from verglas.stages.abinitio import memory_needed
+        from verglas.stages.abinitio.averages import AT_ONCE
 
         package = only("package", inputs["package"])
         settings = settings_of(parameters, package, 1)
@@ -116,7 +115,7 @@ class AbInitio(Action):
         visits = settings.starts * sum(settings.batch(images, one) for one in range(settings.rounds))
         visits += 3 * settings.finish_rounds * images
         box = math.ceil(2.2 * width / settings.finish_A) + 8
-        planes = AVERAGES_AT_ONCE * 24 * (2 * box + 3) * (box + 3) if inputs.get("selection") else 0
+        planes = AT_ONCE * 24 * (2 * box + 3) * (box + 3) if inputs.get("selection") else 0
         return Estimate(
             memory_bytes=INTERPRETER_BYTES + SCORES_BYTES + 2 * held + 3 * settings.classes * map_memory(box)
             + 256 * 8 * package["box_px"] ** 2 + planes,

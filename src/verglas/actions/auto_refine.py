@@ -24,9 +24,8 @@ LOWEST_A = 300.0
 USUAL_ROUNDS, ROUNDS_AFTER_CTF = 9, 5
 LOCAL_BYTES_A_VOXEL = 48
 """Four transforms, the same in one band, and the errors of all filters."""
-
-CLASSES_FOUND_A, MOST_FINDING, VARIATION_BYTES = 10.0, 10_000, 20
-"""Resolution at which classes are found, by how many particles of a half set, and what each component takes."""
+VARIATION_BYTES = 20
+"""Of a component of an image, while classes are found."""
 
 
 class AutoRefine(Action):
@@ -99,10 +98,12 @@ class AutoRefine(Action):
         initial_volumes(inputs, settings.classes)
         more = LOCAL_BYTES_A_VOXEL * package["box_px"] ** 3 if settings.regularisation == "local" else 0
         if settings.classes > 1:
+            from verglas.stages.refinement.class_start import LIMIT_A, MOST_PARTICLES
+
             # Images of one half set, to the resolution at which classes are found.
-            part = min(1.0, 2.0 * package["pixel_size_A"] / CLASSES_FOUND_A)
+            part = min(1.0, 2.0 * package["pixel_size_A"] / LIMIT_A)
             points = 0.5 * math.pi * (0.5 * package["box_px"] * part) ** 2
-            more += round(min(package["count"], MOST_FINDING) * points * VARIATION_BYTES)
+            more += round(min(package["count"], MOST_PARTICLES) * points * VARIATION_BYTES)
         return estimate_rounds(
             package, settings.classes, settings.oversampling, most_rounds=settings.rounds,
             usual_rounds=USUAL_ROUNDS + (ROUNDS_AFTER_CTF if parameters.refine_ctf else 0), references=2,
