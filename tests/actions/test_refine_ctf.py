@@ -14,6 +14,7 @@ from verglas.errors import InputError
 from verglas.formats import MrcStack, ParticleTable, write_particles
 from verglas.project import Project
 from verglas.project.import_particles import ParticleFields, import_particles
+from verglas.project.references import shared_limit
 
 LIMIT_A = 3.4
 OPTIONS = {"high_resolution_A": LIMIT_A, "mask_radius_A": RADIUS_A, "auto_mask": False}
@@ -24,7 +25,7 @@ def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
     write_particles(made.given, tmp_path / "particles.star")
     with Project.create(tmp_path / "p") as project:
         import_particles(project, tmp_path / "particles.star", ParticleFields(symmetry="D2", white_protein=False))
-        record_start(project, "D2")
+        record_start(project, "D2", shared_to_A=30.0)
         jobs = [
             run_job(project, "refine-ctf", OPTIONS, {"refinement": "1"}, killed_at)
             for killed_at in ((), ("scratch/defocus.npz",))
@@ -45,6 +46,10 @@ def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
         said = [event.text for event in jobs[0].events() if event.event == "message"]
         assert any("the halves agree to" in text for text in said)
         assert project.assets("volume")[1]["name"] == "CTF Refine #2 - Class #1"
+        # What is made of it, and of that, still knows what the halves were once aligned to.
+        run_job(project, "generate-3d", {}, {"refinements": "2"})
+        project.take_in()
+        assert [shared_limit(project, one) for one in project.assets("volume")] == [30.0] * 4
 
 
 def test_what_is_missing_is_asked_for() -> None:

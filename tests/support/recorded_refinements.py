@@ -13,8 +13,8 @@ from verglas.formats import ParticleTable
 from verglas.project import Project
 
 
-def record_start(project: Project, symmetry: str) -> None:
-    """Record a refinement of package 1 as round 1 of an Auto Refine."""
+def record_start(project: Project, symmetry: str, shared_to_A: float | None = None) -> None:
+    """Record a refinement of package 1 as round 1 of an Auto Refine, from a map low-passed to a resolution."""
     package = project.asset("package", 1)
     job = JobFolder.claim(project.layout.jobs, "auto-refine")
     job.write_request(
@@ -34,6 +34,7 @@ def record_start(project: Project, symmetry: str) -> None:
         JobContext(job, ActionParameters(), log, no_workers), package, [RefinedClass(table, found)], key="round-001",
         name="Auto #1 (Rnd. 1)", volume_name="Auto #1 (Rnd. 1)", stem="volume_1_01", method="auto", symmetry=symmetry,
         number=1, rounds=1, limit_A=4.0, particles_used=len(table),
+        values={"shared_to_A": shared_to_A},
     )  # fmt: skip
     log.close()
     project.take_in()

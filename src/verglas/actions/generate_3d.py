@@ -192,7 +192,7 @@ def reconstruct_source(context: JobContext, source: Source) -> None:
     values |= {
         "name": source.name, "package": package["id"], "symmetry": source.symmetry,
         "mass_kDa": package["mass_kDa"], "largest_dimension_A": package["largest_dimension_A"],
-        "file_bytes": files["map"].stat().st_size,
+        "file_bytes": files["map"].stat().st_size, "shared_to_A": source.shared_to_A,
     }  # fmt: skip
     context.result(source.key, "reconstruction", files, values)
 

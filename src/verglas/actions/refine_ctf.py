@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from verglas.execution.resources import Estimate
     from verglas.execution.tasks import Task
     from verglas.formats import ParticleTable
+    from verglas.project import Project
     from verglas.stages.ctf_refinement import CtfRefinementSettings, GroupFits
 
 MASK_PART = 0.65
@@ -73,6 +74,13 @@ class RefineCTF(Action):
         Input("refinement", "refinement", "The refinement: one, with maps.", with_parents=True, default_all=False),
     )
     outputs = ("reconstruction", "refinement")
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Look up what the halves of the refinement were once aligned to."""
+        from verglas.project.references import shared_limit_of
+
+        return {"refinement": [{**one, "shared_to_A": shared_limit_of(project, one)} for one in inputs["refinement"]]}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what it will take, from the records alone."""
@@ -210,6 +218,7 @@ def finish(context: JobContext, defocus: dict[str, np.ndarray], groups: dict[int
         {"group": group, "beam_tilt_mrad": [fit.after.beam_tilt_x_mrad, fit.after.beam_tilt_y_mrad],
          "found": sentences(fit)} for group, fit in groups.items()
     ]}  # fmt: skip
+    values["shared_to_A"] = refinement.get("shared_to_A")
     if "change_A" in defocus:
         values |= {
             "defocus_change_rms_A": float(np.sqrt(np.mean(defocus["change_A"] ** 2))),
@@ -238,6 +247,7 @@ def remade(
     from verglas.engine import reference_mask
     from verglas.engine.half_maps import judge_halves
     from verglas.engine.reconstruction import Reconstruction
+    from verglas.engine.shared_start import SharedStart
     from verglas.formats.mrc import read_mrc_volume
 
     refinement, package = chosen(context.inputs)
@@ -259,10 +269,12 @@ def remade(
     mask = reference_mask(
         0.5 * (first + second), pixel_size_A, settings.mask_radius_A, settings.mask, context.threads
     )  # fmt: skip
-    before = judge_halves(first, second, mask, pixel_size_A, threads=context.threads)
+    limit_A = refinement.get("shared_to_A")
+    shared = SharedStart(limit_A, settings.mask_radius_A, refinement["symmetry"]) if limit_A else None
+    before = judge_halves(first, second, mask, pixel_size_A, shared=shared, threads=context.threads)
     found = work.finish(mask=mask)
     assert found.half_maps is not None
-    after = judge_halves(*found.half_maps, mask, pixel_size_A, threads=context.threads)
+    after = judge_halves(*found.half_maps, mask, pixel_size_A, shared=shared, threads=context.threads)
     found = replace(found, corrected=after.corrected, resolution=after.resolution)
     return found, float(before.resolution.resolution_A)
 

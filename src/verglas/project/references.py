@@ -43,25 +43,34 @@ def active_references(project: Project, package: int) -> list[dict[str, Any]]:
 
 
 def shared_limit(project: Project, volume: dict[str, Any]) -> float | None:
-    """Return the resolution to which both half sets of a refined volume were once aligned to one map; None: unknown.
+    """Return the resolution to which both half sets of a volume were once aligned to one map; None: unknown.
 
-    A volume made from a refined one has its half maps.
+    Refinements know it of their volumes, and volumes made of a refinement's particles know it themselves; one that was
+    made from another volume has its half maps.
     """
     for refinement in project.assets("refinement"):
-        if any(_is_of(volume, one) for one in refinement["details"]):
+        if any(_is_of(volume, one["volume_path"], one["half_map_1_path"]) for one in refinement["details"]):
             return shared_limit_of(project, refinement)
+    for other in project.assets("volume"):
+        if _is_of(volume, other["path"], other.get("half_map_1_path")):
+            limit = _recorded(project, "volume", other["id"])
+            if limit is not None:
+                return limit
     return None
 
 
 def shared_limit_of(project: Project, refinement: dict[str, Any]) -> float | None:
     """Return the resolution to which both half sets of a refinement were once aligned to one map; None: unknown."""
-    for result in project.results("refinement", refinement["id"]):
-        limit = result["values"].get("shared_to_A")
-        return None if limit is None else float(limit)
-    return None
+    return _recorded(project, "refinement", refinement["id"])
 
 
-def _is_of(volume: dict[str, Any], detail: dict[str, Any]) -> bool:
-    """Tell whether a volume, or its half maps, are those of a class of a refinement."""
+def _recorded(project: Project, kind: str, number: int) -> float | None:
+    """Return the limit that a result of an asset holds."""
+    limits = (result["values"].get("shared_to_A") for result in project.results(kind, number))
+    return next((float(limit) for limit in limits if limit is not None), None)
+
+
+def _is_of(volume: dict[str, Any], path: str, half_map_path: str | None) -> bool:
+    """Tell whether a volume is the one at a path, or has its half maps."""
     half = volume.get("half_map_1_path")
-    return volume["path"] == detail["volume_path"] or bool(half and half == detail["half_map_1_path"])
+    return volume["path"] == path or bool(half and half == half_map_path)
