@@ -3,7 +3,7 @@
 Both have the steps of RELION's own form (6 degrees and 1 pixel in the end, shifts to 5 pixels), use all particles in
 each of 25 rounds, and are judged by the same code. RELION takes hours for 5,000 particles and 50 classes, so it may be
 given a limit of CPU seconds: then it is judged where it came to, beside ours at the same round and at its end. It can
-be run by itself beforehand, into a folder that the comparison then takes it from::
+be run by itself beforehand, into a folder that the comparison then takes it from. Run again there, it goes on::
 
     python -m prove.classification2d_relion relion FOLDER PARTICLES CLASSES CPU_SECONDS
     python -m prove.classification2d_relion compare FOLDER PARTICLES CLASSES
@@ -72,7 +72,8 @@ def ours(mixture: Mixture, classes: int, rounds: int) -> list[tuple[float, Any, 
 def run_relion(mixture: Mixture, folder: Path, classes: int, cpu_limit_s: float | None = None) -> None:
     """Run RELION on a mixture in a folder, at the lowest priority: it takes long."""
     folder.mkdir(parents=True, exist_ok=True)
-    relion_2d.write_stack(mixture, folder, MASK_A)
+    if not (folder / relion_2d.CPU).exists():
+        relion_2d.write_stack(mixture, folder, MASK_A)
     relion_2d.classify(
         folder, classes=classes, rounds=ROUNDS, diameter_A=2 * MASK_A, cpu_limit_s=cpu_limit_s, niceness=19
     )
@@ -81,7 +82,7 @@ def run_relion(mixture: Mixture, folder: Path, classes: int, cpu_limit_s: float 
 def compare(mixture: Mixture, folder: Path, classes: int) -> dict[str, Any]:
     """Compare ours with what RELION's run in a folder came to."""
     particles = len(mixture.images)
-    used = json.loads((folder / "cpu.json").read_text())
+    used = json.loads((folder / relion_2d.CPU).read_text())
     reached = len(used)
     mine = ours(mixture, classes, reached)
     figures: dict[str, Any] = {

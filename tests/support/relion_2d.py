@@ -16,6 +16,7 @@ from tests.support.mixtures import Mixture
 from tests.support.oracles import program
 from verglas.formats import MrcStackWriter, read_particles, read_stack, write_particles
 
+CPU = "cpu.json"
 PSI_STEP_DEG, OVERSAMPLING, SHIFT_RANGE_PX, SHIFT_STEP_PX = 12.0, 1, 5.0, 2.0
 """What RELION's own form gives by default: steps halved once, so 6 degrees and 1 pixel in the end."""
 
@@ -42,28 +43,25 @@ def classify(
     """Classify the stack of a folder with one thread; return the CPU seconds used when each iteration ended.
 
     They are kept in ``cpu.json`` as well, from round to round. The program is stopped when it has used more than
-    ``cpu_limit_s``; what its iterations wrote stays.
+    ``cpu_limit_s``; what its iterations wrote stays, and a later call goes on from there.
     """
-    command = [
-        "nice", "-n", f"{niceness}", program("relion_refine", "relion"), "--i", "in.star", "--o", "./run",
-        "--iter", f"{rounds}", "--K", f"{classes}",
-        "--tau2_fudge", "2", "--particle_diameter", f"{diameter_A:g}", "--ctf", "--psi_step", f"{PSI_STEP_DEG:g}",
-        "--offset_range", f"{SHIFT_RANGE_PX:g}", "--offset_step", f"{SHIFT_STEP_PX:g}",
-        "--oversampling", f"{OVERSAMPLING}", "--norm", "--scale", "--zero_mask", "--flatten_solvent",
-        "--dont_combine_weights_via_disc", "--preread_images", "--pool", "50", "--pad", "2", "--j", "1",
-        "--random_seed", "1",
-    ]  # fmt: skip
-    used: list[float] = []
-    with (folder / "log.txt").open("w") as log:
+    used: list[float] = json.loads((folder / CPU).read_text()) if (folder / CPU).exists() else []
+    options = (
+        ["--continue", f"run_it{len(used):03d}_optimiser.star", "--o", "./run", "--j", "1"]
+        if used else first_options(classes, rounds, diameter_A)
+    )  # fmt: skip
+    command = ["nice", "-n", f"{niceness}", program("relion_refine", "relion"), *options]
+    before = max(used, default=0.0)
+    with (folder / "log.txt").open("a") as log:
         running = psutil.Popen(command, cwd=folder, stdout=log, stderr=log, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        spent = 0.0
+        spent = before
         while running.poll() is None:
             if running.status() != psutil.STATUS_ZOMBIE:
                 times = running.cpu_times()
-                spent = times.user + times.system
+                spent = before + times.user + times.system
             while (folder / f"run_it{len(used) + 1:03d}_model.star").exists():
                 used.append(round(spent, 2))
-                (folder / "cpu.json").write_text(json.dumps(used))
+                (folder / CPU).write_text(json.dumps(used))
             if cpu_limit_s is not None and spent > cpu_limit_s:
                 running.kill()
                 running.wait()
@@ -72,8 +70,21 @@ def classify(
     if running.returncode:
         raise subprocess.CalledProcessError(running.returncode, command)
     used += [round(spent, 2)] * (rounds - len(used))
-    (folder / "cpu.json").write_text(json.dumps(used))
+    (folder / CPU).write_text(json.dumps(used))
     return used
+
+
+def first_options(classes: int, rounds: int, diameter_A: float) -> list[str]:
+    """Return the options of a run from its beginning."""
+    return [
+        "--i", "in.star", "--o", "./run",
+        "--iter", f"{rounds}", "--K", f"{classes}",
+        "--tau2_fudge", "2", "--particle_diameter", f"{diameter_A:g}", "--ctf", "--psi_step", f"{PSI_STEP_DEG:g}",
+        "--offset_range", f"{SHIFT_RANGE_PX:g}", "--offset_step", f"{SHIFT_STEP_PX:g}",
+        "--oversampling", f"{OVERSAMPLING}", "--norm", "--scale", "--zero_mask", "--flatten_solvent",
+        "--dont_combine_weights_via_disc", "--preread_images", "--pool", "50", "--pad", "2", "--j", "1",
+        "--random_seed", "1",
+    ]  # fmt: skip
 
 
 def classes_of(folder: Path, number: int) -> tuple[np.ndarray, Any]:

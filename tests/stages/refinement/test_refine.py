@@ -56,6 +56,19 @@ def test_from_a_low_passed_start_to_the_map_of_the_true_poses(tmp_path: Path) ->
     assert found.state.done and made["score"].min() > 0.0
 
 
+def test_rounds_that_can_bring_nothing_are_not_waited_for(tmp_path: Path) -> None:
+    table, truth = make_particles(tmp_path, 200, BOX, PIXEL_A, symmetry="D2", noise=1.5)
+    rounds: list[tuple[bool, float]] = []
+    found = refine_particles(
+        table, tmp_path, truth, settings(rounds=25, finest_A=12.0), threads=2,
+        progress=lambda state, rows, maps: rounds.append((state.halved, float(state.resolution_A[-1]))),
+    )  # fmt: skip
+    assert found.state.final and max(resolution_A for _, resolution_A in rounds[1:]) < 12.0
+    # Two searches of all particles, half of them in each, end the turns; then come one round of all, and the last.
+    assert [halved for halved, _ in rounds[-3:]] == [False] * 3 and all(halved for halved, _ in rounds[:-3])
+    assert len(rounds) < 10
+
+
 def test_a_half_knows_nothing_of_the_other(tmp_path: Path) -> None:
     """Spoil the images of one half: poses and reference of the other stay equal to the bit."""
     table, truth = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)

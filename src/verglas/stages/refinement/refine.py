@@ -127,9 +127,11 @@ def finish_round(
     limit = limit_of(maps, box_A, settings, state.limit_A, finest)
     searching = float(settings.search_chance(rows.searched_A, limit).mean()) if settings.search_first else 0.0
     # What is finer than any limit can be is no improvement.
-    reached = np.maximum(resolutions, settings.finest_limit_A(stack.pixel_size_A))[state.since :]
-    settled = _is_settled(reached, state, changed, searching, several)
+    finest_ever = settings.finest_limit_A(stack.pixel_size_A)
+    reached = np.maximum(resolutions, finest_ever)[state.since :]
     turned = _turned(before, rows, used, settings)
+    quiet = reached[-1] <= finest_ever and turned < TURNED
+    settled = _is_settled(reached, state, changed, searching, several, quiet=quiet)
     again = state.searches_again + int(state.search_all)
     # References have become better since particles were searched, even at one resolution: all are searched once more.
     turns = 2 if state.halved else 1
@@ -198,14 +200,19 @@ def _improved(resolutions: NDArray[np.float64], rounds: int = 1) -> bool:
 
 
 def _is_settled(
-    resolutions: NDArray[np.float64], state: RefinementState, changed: float, searching: float, several: bool
-) -> bool:
-    """Tell whether another round like the last one, which began from a state, would bring nothing."""
+    resolutions: NDArray[np.float64], state: RefinementState, changed: float, searching: float, several: bool, *,
+    quiet: bool,
+) -> bool:  # fmt: skip
+    """Tell whether another round like the last one, which began from a state, would bring nothing.
+
+    Rounds that bring nothing have to be waited for, unless it is known already: ``quiet`` says that nothing finer can
+    come and that no poses turn.
+    """
     least = LEAST_ROUNDS_OF_CLASSES if several and not state.classes_round else LEAST_ROUNDS
     done = state.rounds_of_classes + 1 if several else state.number + 1
-    if done < least - 1 or len(resolutions) <= QUIET_ROUNDS:
+    if done < least - 1 or changed >= CHANGED or searching >= SEARCHING:
         return False
-    return not _improved(resolutions, QUIET_ROUNDS) and changed < CHANGED and searching < SEARCHING
+    return quiet or (len(resolutions) > QUIET_ROUNDS and not _improved(resolutions, QUIET_ROUNDS))
 
 
 def _turned(before: PoseRows, after: PoseRows, used: NDArray[np.int64], settings: AutoRefineSettings) -> float:
