@@ -136,9 +136,22 @@ def test_a_ctf_that_cannot_be_refined_stays_and_rounds_go_on(tmp_path: Path) -> 
         np.testing.assert_allclose(found["defocus_u_A"], table["defocus_u_A"], rtol=1e-6)
 
 
+PACKAGE = {"id": 1, "name": "a", "box_px": 64, "pixel_size_A": 2.0, "largest_dimension_A": None, "symmetry": "C1",
+           "classes": 1, "count": 10}  # fmt: skip
+
+
+def test_shells_and_blurring_reach_the_rounds() -> None:
+    package = {**PACKAGE, "largest_dimension_A": 80.0}
+    options = {"inner_radius_A": 20.0, "likelihood_blurring": True, "smoothing": 0.5}
+    settings = settings_of(AutoRefine.Parameters.model_validate(options), {"package": [package]}, 1)
+    assert settings.mask.inner_radius_A == 20.0 and settings.switches.blurring == 0.5
+    assert settings_of(AutoRefine.Parameters(), {"package": [package]}, 1).switches.blurring == 0.0
+    with pytest.raises(InputError, match="leaves nothing"):
+        settings_of(AutoRefine.Parameters(inner_radius_A=60.0), {"package": [package]}, 1)
+
+
 def test_what_is_missing_is_asked_for() -> None:
-    package = {"id": 1, "name": "a", "box_px": 64, "pixel_size_A": 2.0, "largest_dimension_A": None, "symmetry": "C1",
-               "classes": 1, "count": 10}  # fmt: skip
+    package = PACKAGE
     with pytest.raises(InputError, match="mask-radius"):
         settings_of(AutoRefine.Parameters(), {"package": [package]}, 1)
     with pytest.raises(InputError, match="--reference"):

@@ -129,6 +129,9 @@ def test_what_makes_no_sense_is_said() -> None:
         with_options(mode="global", refine_psi=False)
     with pytest.raises(InputError, match="does not fit"):
         with_options(mask_radius_A=100.0)
+    assert with_options(inner_radius_A=10.0).mask.inner_radius_A == 10.0
+    with pytest.raises(InputError, match="leaves nothing"):
+        with_options(inner_radius_A=50.0, mask_radius_A=50.0)
     ready = ManualRefine.Parameters()
     with pytest.raises(InputError, match="a reference each"):
         ManualRefine().estimate(ready, {**inputs, "references": [{"id": 1}, {"id": 2}]})

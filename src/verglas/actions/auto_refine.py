@@ -73,6 +73,13 @@ class AutoRefine(Action):
         results_to_refine: int = field(
             16, help="Poses of each search that are refined; more for weak signals.", ge=1, le=200, expert=True
         )
+        inner_radius_A: float = field(
+            0.0, help="What is within this radius is masked too, as in a shell.", unit="A", ge=0, expert=True
+        )
+        likelihood_blurring: bool = field(
+            False, help="Particles go into maps at several in-plane angles, by their likelihoods.", expert=True
+        )
+        smoothing: float = field(1.0, help="Power of those likelihoods.", gt=0, le=1, expert=True)
         mask_edge_A: float = field(10.0, help="Width of the mask's soft edge.", unit="A", ge=0, expert=True)
         outside_weight: float = field(0.0, help="What is outside the mask counts so much.", ge=0, le=1, expert=True)
         outside_low_pass_A: float | None = field(
@@ -175,7 +182,7 @@ def settings_of(
     """Return the stage's settings, with what is not given from the package; with a project, masks are read too."""
     from verglas.engine import MaskSettings
     from verglas.formats.mrc import read_mrc_volume
-    from verglas.stages.refinement import AutoRefineSettings
+    from verglas.stages.refinement import AlignmentSwitches, AutoRefineSettings
 
     package = only("package", inputs["package"])
     size = package["largest_dimension_A"]
@@ -191,6 +198,7 @@ def settings_of(
     mask = MaskSettings(
         automatic=parameters.auto_mask, volume=volume, edge_A=parameters.mask_edge_A,
         outside_weight=parameters.outside_weight, outside_lowpass_A=parameters.outside_low_pass_A or 0.0,
+        inner_radius_A=parameters.inner_radius_A,
     )  # fmt: skip
     return AutoRefineSettings(
         mask_radius_A=radius, symmetry=parameters.symmetry or package["symmetry"] or "C1",
@@ -201,6 +209,7 @@ def settings_of(
         finest_A=parameters.finest_resolution_A or 0.0,
         search_range_A=SEARCH_PART * size if parameters.search_range_A is None else parameters.search_range_A,
         keep=parameters.results_to_refine, search_first=parameters.search_first, rounds=parameters.rounds, mask=mask,
+        switches=AlignmentSwitches(blurring=parameters.smoothing if parameters.likelihood_blurring else 0.0),
         oversampling=parameters.oversampling, seed=seed,
     )  # fmt: skip
 

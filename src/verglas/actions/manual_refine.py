@@ -107,6 +107,9 @@ class ManualRefine(Action):
             False, help="Particles go into maps at several in-plane angles, by their likelihoods.", expert=True
         )
         smoothing: float = field(1.0, help="Power of those likelihoods.", gt=0, le=1, expert=True)
+        inner_radius_A: float = field(
+            0.0, help="What is within this radius is masked too, as in a shell.", unit="A", ge=0, expert=True
+        )
         mask_edge_A: float = field(10.0, help="Width of the mask's soft edge.", unit="A", ge=0, expert=True)
         outside_weight: float = field(0.0, help="What is outside the mask counts so much.", ge=0, le=1, expert=True)
         outside_low_pass_A: float | None = field(

@@ -67,6 +67,7 @@ def settings_of(
     mask = MaskSettings(
         automatic=parameters.auto_mask, volume=read("mask"), edge_A=parameters.mask_edge_A,
         outside_weight=parameters.outside_weight, outside_lowpass_A=parameters.outside_low_pass_A or 0.0,
+        inner_radius_A=parameters.inner_radius_A,
     )  # fmt: skip
     focus = None
     if parameters.focus or inputs.get("focus_mask"):

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from verglas.engine.half_maps import spherical_shell_mask
 from verglas.errors import InputError
-from verglas.signal import apply_filter, automatic_mask, cosine_lowpass, resize, soft_edge, sphere_mask
+from verglas.signal import apply_filter, automatic_mask, cosine_lowpass, resize, soft_edge
 
 Map = NDArray[np.float32]
 FOUND_AT_A = 15.0
@@ -33,6 +34,8 @@ class MaskSettings:
         What is outside counts by this factor, 0 to 1.
     outside_lowpass_A
         What is outside is low-passed here; 0: it is not.
+    inner_radius_A
+        What is within this sphere counts as outside, as in a shell; a mask of the user's stays as it is.
     """
 
     automatic: bool = True
@@ -40,12 +43,29 @@ class MaskSettings:
     edge_A: float = 10.0
     outside_weight: float = 0.0
     outside_lowpass_A: float = 0.0
+    inner_radius_A: float = 0.0
 
     def __post_init__(self) -> None:
         if not (self.edge_A >= 0.0 and 0.0 <= self.outside_weight <= 1.0 and self.outside_lowpass_A >= 0.0):
             raise InputError("a mask's edge must not be negative, and the weight outside must be 0 to 1.")
+        if self.inner_radius_A < 0.0:
+            raise InputError(f"an inner radius of {self.inner_radius_A:g} A: it must not be negative.")
         if self.volume is not None and not (np.asarray(self.volume) > 0).any():
             raise InputError("the mask volume is nowhere above zero; choose another mask.")
+
+    def check_radius(self, radius_A: float) -> None:
+        """Check that the inner radius leaves something of a particle.
+
+        Raises
+        ------
+        InputError
+            It does not.
+        """
+        if self.inner_radius_A >= radius_A:
+            raise InputError(
+                f"an inner radius of {self.inner_radius_A:g} A leaves nothing of a particle of radius {radius_A:g} A; "
+                "choose a smaller one."
+            )
 
 
 def reference_mask(volume: Map, pixel_size_A: float, radius_A: float, settings: MaskSettings, threads: int = 1) -> Map:
@@ -65,7 +85,9 @@ def reference_mask(volume: Map, pixel_size_A: float, radius_A: float, settings: 
         Threads.
     """
     shape, edge = volume.shape, settings.edge_A / pixel_size_A
-    sphere: Map = sphere_mask(shape, radius_A, pixel_size_A, edge_A=settings.edge_A)
+    sphere = spherical_shell_mask(
+        len(volume), radius_A, pixel_size_A, inner_radius_A=settings.inner_radius_A, edge_A=settings.edge_A
+    )
     if settings.volume is not None:
         inside = (np.asarray(settings.volume) > 0).astype(np.float32)
         if inside.shape != shape:

@@ -130,6 +130,7 @@ class ManualSettings:
             )
         if not (self.mask_radius_A > 0.0 and self.search_radius_A > 0.0 and 0.0 < self.part <= 1.0):
             raise InputError("mask radii must be above zero, and the part of the particles above 0 and at most 1.")
+        self.mask.check_radius(self.mask_radius_A)
         if not 0.0 < self.limit_A < self.low_A:
             raise InputError(
                 f"the limit of {self.limit_A:g} A must be finer than the coarsest resolution, {self.low_A:g} A."

@@ -134,6 +134,7 @@ class AutoRefineSettings:
             )
         if not (self.mask_radius_A > 0.0 and self.search_range_A >= 0.0):
             raise InputError("the mask's radius must be above zero, and the search range not negative.")
+        self.mask.check_radius(self.mask_radius_A)
         if not 0.0 <= self.finest_A < self.start_A < self.low_A:
             raise InputError(
                 f"resolution limits must get finer from low {self.low_A:g} A by start {self.start_A:g} A to finest "
