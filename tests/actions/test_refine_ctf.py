@@ -14,7 +14,7 @@ from verglas.errors import InputError
 from verglas.formats import MrcStack, ParticleTable, write_particles
 from verglas.project import Project
 from verglas.project.import_particles import ParticleFields, import_particles
-from verglas.project.references import shared_limit
+from verglas.project.references import shared_limit, shared_limit_of_package
 
 LIMIT_A = 3.4
 OPTIONS = {"high_resolution_A": LIMIT_A, "mask_radius_A": RADIUS_A, "auto_mask": False}
@@ -50,6 +50,16 @@ def test_a_killed_job_resumes_to_the_same_answer(tmp_path: Path) -> None:
         run_job(project, "generate-3d", {}, {"refinements": "2"})
         project.take_in()
         assert [shared_limit(project, one) for one in project.assets("volume")] == [30.0] * 4
+        # So do the poses of a package that carries them over, and of one made of that.
+        run_job(project, "package-from-package", {}, {"package": "1", "refinement": "2"})
+        project.take_in()
+        run_job(project, "combine-packages", {}, {"packages": "2"})
+        project.take_in()
+        limits = [shared_limit_of_package(project, one) for one in project.assets("package")]
+        assert limits == [None, 30.0, 30.0]
+        run_job(project, "generate-3d", {}, {"packages": "3"})
+        project.take_in()
+        assert shared_limit(project, project.assets("volume")[-1]) == 30.0
 
 
 def test_what_is_missing_is_asked_for() -> None:

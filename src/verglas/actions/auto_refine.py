@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from verglas.execution.context import JobContext
     from verglas.execution.resources import Estimate
     from verglas.formats import ParticleTable
+    from verglas.project import Project
     from verglas.stages.refinement import AutoRefineSettings
 
 MASK_PART = 0.65
@@ -97,6 +98,15 @@ class AutoRefine(Action):
     )
     outputs = ("reconstruction", "refinement")
     two_profiles = True
+
+    @classmethod
+    def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
+        """Look up what the halves were once aligned to where the poses to begin with are from."""
+        from verglas.project.references import shared_limit_of, shared_limit_of_package
+
+        refinements = [{**one, "shared_to_A": shared_limit_of(project, one)} for one in inputs["refinement"]]
+        packages = [{**one, "shared_to_A": shared_limit_of_package(project, one)} for one in inputs["package"]]
+        return {**inputs, "package": packages, "refinement": refinements}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the refinement will take, from the records alone."""
@@ -212,6 +222,12 @@ def settings_of(
         switches=AlignmentSwitches(blurring=parameters.smoothing if parameters.likelihood_blurring else 0.0),
         oversampling=parameters.oversampling, seed=seed,
     )  # fmt: skip
+
+
+def given_limit_A(inputs: dict[str, list[dict[str, Any]]]) -> float:
+    """Return the resolution to which half sets were aligned to one map before the given poses; infinite: unknown."""
+    given = only("refinement", inputs["refinement"]) if inputs.get("refinement") else only("package", inputs["package"])
+    return float(given.get("shared_to_A") or math.inf)
 
 
 def table_of(project: Path, inputs: dict[str, list[dict[str, Any]]]) -> ParticleTable:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from verglas.actions.auto_refine import initial_volumes, settings_of, table_of
+from verglas.actions.auto_refine import given_limit_A, initial_volumes, settings_of, table_of
 from verglas.actions.auto_refine_ctf import keep_for_ctf, table_now, was_refined
 from verglas.actions.ctf_work import written_files
 from verglas.actions.refinement_rounds import HAND_WORDS, chunk_size, fitting, kept_arrays, round_name, state_of
@@ -40,6 +40,12 @@ def begin(context: JobContext) -> None:
         context.keep(round_name(0), kept_arrays(state, rows))
     names = ", ".join(one["name"] for one in chosen)
     context.message(f"The initial volume ({names}) was low-passed to {settings.start_A:g} A.")
+    given_A = given_limit_A(context.inputs)
+    if settings.independent_halves and given_A < settings.start_A:
+        context.message(
+            f"The poses to begin with are from half sets that were aligned to one map to {given_A:.1f} A. Where they "
+            "stay, agreement as far as that shows nothing.", "warning",
+        )  # fmt: skip
     if not settings.independent_halves:
         context.message(
             "Both half sets are aligned to one reference: their agreement cannot show overfitting up to the limit of "
@@ -143,7 +149,10 @@ def record(
         values={
             **figures, **more, "policy": context.parameters.policy, "regularisation": settings.regularisation,
             "ctf_refined": ctf_refined,
-            "shared_to_A": settings.start_A if settings.independent_halves else round(before.limit_A, 3),
+            "shared_to_A": min(
+                settings.start_A if settings.independent_halves else round(before.limit_A, 3),
+                given_limit_A(context.inputs),
+            ),
         },
         # Its picture and phases are those of the first round with the new CTF.
         files=written_files(context) if ctf_refined and before.ctf_round == before.number else None,

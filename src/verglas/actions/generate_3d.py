@@ -73,11 +73,12 @@ class Generate3D(Action):
 
     @classmethod
     def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
-        """Look up what the halves of each refinement were once aligned to."""
-        from verglas.project.references import shared_limit_of
+        """Look up what the halves of each refinement, or those of a package's own poses, were once aligned to."""
+        from verglas.project.references import shared_limit_of, shared_limit_of_package
 
         refinements = [{**one, "shared_to_A": shared_limit_of(project, one)} for one in inputs["refinements"]]
-        return {**inputs, "refinements": refinements}
+        packages = [{**one, "shared_to_A": shared_limit_of_package(project, one)} for one in inputs["packages"]]
+        return {**inputs, "packages": packages, "refinements": refinements}
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the sums and maps will take, from the records alone."""
@@ -137,7 +138,7 @@ def sources_of(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> list
         return [
             Source(
                 f"package_{one['id']}_1", f"Generated from Package #{one['id']} - Class #1", one,
-                one["particles_path"], str(parameters.symmetry or one["symmetry"] or "C1"),
+                one["particles_path"], str(parameters.symmetry or one["symmetry"] or "C1"), one.get("shared_to_A"),
             )
             for one in packages
         ]  # fmt: skip

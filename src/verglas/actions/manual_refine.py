@@ -133,7 +133,12 @@ class ManualRefine(Action):
     @classmethod
     def fill_in(cls, project: Project, inputs: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
         """Choose the latest refinement of the package, and the active reference of each class."""
-        from verglas.project.references import active_references, shared_limit
+        from verglas.project.references import (
+            active_references,
+            shared_limit,
+            shared_limit_of,
+            shared_limit_of_package,
+        )
 
         if len(inputs["package"]) != 1:
             return inputs
@@ -146,8 +151,12 @@ class ManualRefine(Action):
             found = [one["volume"] for one in active_references(project, package["id"])][:classes]
             if len(found) == classes and all(found):
                 inputs = {**inputs, "references": [project.asset("volume", int(number)) for number in found]}
-        limits = [{**one, "shared_to_A": shared_limit(project, one)} for one in inputs["references"]]
-        return {**inputs, "references": limits}
+        return {
+            **inputs,
+            "package": [{**package, "shared_to_A": shared_limit_of_package(project, package)}],
+            "refinement": [{**one, "shared_to_A": shared_limit_of(project, one)} for one in inputs["refinement"]],
+            "references": [{**one, "shared_to_A": shared_limit(project, one)} for one in inputs["references"]],
+        }
 
     def estimate(self, parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> Estimate:
         """Say what the refinement will take, from the records alone."""

@@ -112,11 +112,15 @@ def has_halves(volume: dict[str, Any]) -> bool:
 
 
 def shared_resolution_A(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> float:
-    """Return the resolution to which the half sets have ever been aligned to one map; infinite where never."""
+    """Return the resolution to which the half sets have ever been aligned to one map; infinite where never.
+
+    References know it, and so do the poses to begin with: those of a refinement, or of the package.
+    """
     limit_A, chosen = parameters.high_resolution_A, inputs.get("references") or []
     if parameters.policy == "one-reference" or not all(has_halves(one) for one in chosen):
         return float(limit_A)
-    known = [one["shared_to_A"] for one in chosen if one.get("shared_to_A")]
+    poses = inputs.get("refinement") or inputs["package"]
+    known = [one["shared_to_A"] for one in (*chosen, *poses) if one.get("shared_to_A")]
     return float(min(known, default=math.inf))
 
 

@@ -60,8 +60,28 @@ def shared_limit(project: Project, volume: dict[str, Any]) -> float | None:
 
 
 def shared_limit_of(project: Project, refinement: dict[str, Any]) -> float | None:
-    """Return the resolution to which both half sets of a refinement were once aligned to one map; None: unknown."""
-    return _recorded(project, "refinement", refinement["id"])
+    """Return the resolution to which both half sets of a refinement were once aligned to one map; None: unknown.
+
+    What a package starts with has the poses of the refinements that it was made from.
+    """
+    limit = _recorded(project, "refinement", refinement["id"])
+    if limit is None and refinement["method"] == "start":
+        return shared_limit_of_package(project, project.asset("package", refinement["package"]))
+    return limit
+
+
+def shared_limit_of_package(project: Project, package: dict[str, Any]) -> float | None:
+    """Return the finest limit of the refinements that a package's poses come from; None: unknown, or they have none."""
+    found: list[float | None] = []
+    for result in project.results("package", package["id"]):
+        values = result["values"]
+        if values.get("refinement"):
+            refinements = [one for one in project.assets("refinement") if one["id"] == values["refinement"]]
+            found += [shared_limit_of(project, one) for one in refinements]
+        else:
+            earlier = [one for one in project.assets("package") if one["id"] in values.get("packages", ())]
+            found += [shared_limit_of_package(project, one) for one in earlier]
+    return min((limit for limit in found if limit is not None), default=None)
 
 
 def _recorded(project: Project, kind: str, number: int) -> float | None:
