@@ -204,12 +204,13 @@ def judged_by_start(
     """Return maps with no finer resolution than halves were once aligned to, unless more than chance agrees."""
     import numpy as np
 
+    from verglas.engine.half_maps import RADIUS_PART
     from verglas.engine.shared_start import SharedStart
 
     if source.shared_to_A is None or found.resolution is None or found.correlation is None or found.corrected is None:
         return found
     box = len(found.map)
-    radius_A = MASK_PART * (source.package["largest_dimension_A"] or 0.0) or 0.45 * box * pixel_size_A
+    radius_A = MASK_PART * (source.package["largest_dimension_A"] or 0.0) or RADIUS_PART * box * pixel_size_A
     resolution = SharedStart(source.shared_to_A, radius_A, source.symmetry).judge(
         found.resolution, found.correlation.frequency_per_A, found.correlation.components, found.corrected,
         np.ones((box,) * 3, np.float32) if mask is None else mask,

@@ -210,6 +210,7 @@ def evidence_of_hand(
     import numpy as np
 
     from verglas.engine import ParticleStack
+    from verglas.engine.half_maps import RADIUS_PART
     from verglas.engine.reconstruct_particles import particle_weights
     from verglas.formats import ParticleTable
     from verglas.geometry import euler_to_matrix
@@ -220,7 +221,7 @@ def evidence_of_hand(
         return found
     parameters = context.parameters
     if parameters.ewald:
-        radius = radius_A or 0.45 * volume["n_x"] * volume["pixel_size_A"]
+        radius = radius_A or RADIUS_PART * volume["n_x"] * volume["pixel_size_A"]
         with ParticleStack(table, context.project, np.flatnonzero(particle_weights(table) > 0.0)) as stack:
             by_sphere = hand_from_ewald_sphere(stack, halves, mask, curves, radius, threads=context.threads)
         found += [] if by_sphere is None else [by_sphere]

@@ -56,12 +56,13 @@ def with_shared_limits(project: Project, volumes: list[dict[str, Any]]) -> list[
 
 def shared_start(volume: dict[str, Any], radius_A: float | None) -> SharedStart | None:
     """Return what both halves of a volume were once aligned to, where that is known."""
+    from verglas.engine.half_maps import RADIUS_PART
     from verglas.engine.shared_start import SharedStart
 
     limit_A = volume.get("shared_to_A")
     if not limit_A:
         return None
-    radius = radius_A or 0.45 * volume["n_x"] * volume["pixel_size_A"]
+    radius = radius_A or RADIUS_PART * volume["n_x"] * volume["pixel_size_A"]
     return SharedStart(limit_A, radius, str(volume.get("symmetry") or "C1"))
 
 
@@ -104,7 +105,7 @@ def mask_for(
     InputError
         The mask is not on the map's grid or not between 0 and 1.
     """
-    from verglas.engine.half_maps import particle_mask, read_mask, spherical_shell_mask
+    from verglas.engine.half_maps import RADIUS_PART, particle_mask, read_mask, spherical_shell_mask
 
     mask: NDArray[np.float32]
     path = given["path"] if given is not None else volume.get("mask_path") if automask else None
@@ -116,6 +117,6 @@ def mask_for(
             molecular_mass_kDa=mass_kDa, threads=threads,
         )  # fmt: skip
     else:
-        radius_A = radius_A or 0.45 * len(original) * volume["pixel_size_A"]
+        radius_A = radius_A or RADIUS_PART * len(original) * volume["pixel_size_A"]
         mask = spherical_shell_mask(len(original), radius_A, volume["pixel_size_A"], inner_radius_A=inner_radius_A)
     return mask

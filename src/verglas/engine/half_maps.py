@@ -36,6 +36,8 @@ MASK_LOWPASS_A = 15.0
 MASK_LEVEL = 0.1
 MASK_GROWTH_A = 4.0
 MASK_EDGE_A = 12.0
+RADIUS_PART = 0.45
+"""Of a box is the radius of a particle whose size nobody has said."""
 LEAST_SHELLS = 3
 MASK_CAUSED = 0.2
 """Correlation of random phases at the resolution that is called the mask's own doing."""
@@ -308,7 +310,7 @@ def signal_outside(
     mean, difference = (
         apply_filter(one, pixel_size_A, lowpass, workers=threads) for one in (0.5 * (first + second), first - second)
     )
-    within = sphere_mask(mask.shape, outer_radius_A or 0.45 * len(first) * pixel_size_A, pixel_size_A) > 0.5
+    within = sphere_mask(mask.shape, outer_radius_A or RADIUS_PART * len(first) * pixel_size_A, pixel_size_A) > 0.5
     inside, outside = (mask > 0.5) & within, (mask < 0.1) & within
     if not inside.any() or outside.sum() < 100:
         return 0.0
