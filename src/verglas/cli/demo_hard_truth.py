@@ -13,14 +13,16 @@ from verglas.engine import MaskSettings, RefinementSettings
 from verglas.engine.reconstruct_particles import reconstruct_particles
 from verglas.engine.reference_masks import low_passed
 from verglas.errors import NumericalError
-from verglas.stages.refinement import AutoRefineSettings, ManualSettings, refine_manually, refine_particles
+from verglas.stages.refinement import ManualSettings, refine_manually, refine_particles
+from verglas.stages.refinement.settings import AutoRefineSettings
 from verglas.stages.simulation import projected_map
 
 if TYPE_CHECKING:
     from verglas.cli.demo_hard import HardSet
     from verglas.cli.demo_map import Truth
     from verglas.formats import ParticleTable
-    from verglas.stages.refinement import PoseRows, RefinementState
+    from verglas.stages.refinement.rows import PoseRows
+    from verglas.stages.refinement.state import RefinementState
     from verglas.stages.simulation import StackParameters, StackResult
 
 CLASS_LIMIT_A = 8.0
@@ -43,7 +45,7 @@ class HeldPoses(AutoRefineSettings):
 
 def class_limit_A(parameters: StackParameters) -> float:
     """Return the finest resolution that decides about classes."""
-    return max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART)
+    return float(max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART))
 
 
 def assignable(made: StackResult, parameters: StackParameters, threads: int) -> tuple[float, ParticleTable]:

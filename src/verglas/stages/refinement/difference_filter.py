@@ -63,7 +63,7 @@ class DifferenceFilter:
             float((part * mask).sum(dtype=np.float64)) / weight * self._gain(level)
             for level, part in zip(LEVELS, self._parts(), strict=True)
         ]
-        return np.sum(gains, axis=0)
+        return np.asarray(np.sum(gains, axis=0), np.float64)
 
     def _gain(self, level: float) -> NDArray[np.float64]:
         return level * self.ratio / (1.0 + level * self.ratio)
