@@ -18,7 +18,7 @@ from verglas.signal import apply_filter, curve, frequency_radius, rfft
 
 WINDOW = 1.5
 """Full width of the window in units of the resolution at which most is known of what tells classes apart."""
-CHANCE = 2.0
+CHANCE = 3.0
 """What is shared must be more than noise shares by chance, by so many deviations, and counts less them."""
 LEVELS = tuple(2.0**power for power in range(-3, 6))
 """Strengths for which filters are made; those in between are interpolated."""
