@@ -30,10 +30,18 @@ def main(given: str = "", pixel_size_A: str = "") -> None:
             )
             report = Path(name) / "hard" / "report.json"
         said: dict[str, Any] = json.loads(report.read_text())
-    points = 100.0 * (said["class_accuracy_at_true_poses"] - said["class_accuracy"])
+    # Two readings of "at true poses": by the same pipeline, which must find its maps, and by the true maps.
+    pipeline, maps = (
+        100.0 * (said[name] - said["class_accuracy"])
+        for name in ("class_accuracy_at_true_poses", "class_accuracy_of_true_maps_at_true_poses")
+    )
+    apart = said["classes_came_apart"]
     figures = {
-        "wanted": {"points_below_true_poses": WANTED_POINTS}, "points_below_true_poses": round(points, 2),
-        "reached": said["classes_came_apart"] and points <= WANTED_POINTS, "run_at_commit": said["commit"],
+        "wanted": {"points_below_true_poses": WANTED_POINTS},
+        "points_below_the_same_pipeline_at_true_poses": round(pipeline, 2),
+        "points_below_true_maps_at_true_poses": round(maps, 2),
+        "reached": apart and pipeline <= WANTED_POINTS, "reached_by_true_maps": apart and maps <= WANTED_POINTS,
+        "run_at_commit": said["commit"],
         **{key: value for key, value in said.items() if key != "commit"},
     }  # fmt: skip
     sys.stdout.write(f"written to {record('hard_set', figures)}\n")

@@ -49,7 +49,8 @@ def test_a_small_hard_set_goes_from_stack_to_report(tmp_path: Path) -> None:
     assert len(steps) == 4 and "low-passed" in steps[1]
     assert figures["angular_error_deg"] < 8.0 and figures["beyond_10_deg"] < 0.3
     # The true maps tell a domain that is turned so far in every particle.
-    assert figures["class_accuracy_at_true_poses"] > 0.95
+    assert figures["class_accuracy_of_true_maps_at_true_poses"] > 0.95
+    assert 0.5 <= figures["class_accuracy_at_true_poses"] <= 1.0
     # Two rounds do not part the classes; what is reported must be what the last tables say.
     turned = np.asarray(read_particles(tmp_path / "particles" / "particles.star")["class_number"]) == 2
     with Project.open(tmp_path / "project") as project:

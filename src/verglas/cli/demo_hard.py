@@ -123,7 +123,7 @@ def hard_demo(output: Path, asked: HardSet, start: str, threads: int, say: Calla
             refine(project, package, reference, 1, asked, threads)
         worked = time.perf_counter()
         say("classifying and reconstructing at true poses, for comparison")
-        sections, figures = what_was_found(project, made, parameters, truths, why, threads)
+        sections, figures = what_was_found(project, made, parameters, truths, asked, why, threads)
     figures |= {
         "set": "hard", "start": start, "start_low_passed_A": START_A, "particles": asked.particles, "box": asked.box,
         "pixel_size_A": asked.pixel_size_A, "dose_e_A2": asked.dose_e_A2, "turned_deg": asked.turned_deg,
@@ -197,7 +197,8 @@ def report_hard(figures: dict[str, Any], output: Path, say: Callable[[str], None
     say(f"poses: {figures['angular_error_deg']} deg off (median)")
     say(
         f"particles in their class: {figures['class_accuracy']:.3f}; at true poses "
-        f"{figures['class_accuracy_at_true_poses']:.3f}"
+        f"{figures['class_accuracy_at_true_poses']:.3f}, by the true maps "
+        f"{figures['class_accuracy_of_true_maps_at_true_poses']:.3f}"
     )
     say(f"maps: {figures['resolution_A']} A (FSC 0.5 with the truth)")
     say(f"maps at true poses: {figures['resolution_at_true_poses_A']} A")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 ANGLES = ("rot_deg", "tilt_deg", "psi_deg")
 WRONG_DEG = 10.0
-CLASS_LIMIT_A = 8.0
-"""Auto Refine decides about classes up to here."""
-NYQUIST_PART = 0.95
 
 
 def truths_of(parameters: StackParameters) -> list[Truth]:
@@ -77,44 +74,14 @@ def volume_at(project: Any, path: str) -> tuple[NDArray[np.float32], bytes]:
     return read_mrc_volume(project.folder / path)[0].astype(np.float32), picture_of(project, record)
 
 
-def assignable(made: StackResult, parameters: StackParameters, threads: int) -> tuple[float, ParticleTable]:
-    """Return which part of the particles goes to its class by the true maps at true poses, and the particles."""
-    import numpy as np
-
-    from verglas.engine import MaskSettings
-    from verglas.stages.refinement import ManualSettings, refine_manually
-    from verglas.stages.simulation import projected_map
-
-    maps = [projected_map(parameters, shape, made.signal_scale) for shape in parameters.conformations]
-    table = made.truth.copy()
-    table["half_set"] = 1 + np.arange(len(table)) % 2
-    # One reference for both halves: which class is which is known, and must not be matched between halves.
-    limit_A = max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART)
-    settings = ManualSettings(
-        mask_radius_A=made.radius_A, search_radius_A=made.radius_A, moves=(), independent_halves=False,
-        classes=len(maps), limit_A=limit_A, class_limit_A=limit_A, mask=MaskSettings(automatic=False),
-    )  # fmt: skip
-    found = refine_manually([table] * len(maps), made.stack.parent, maps, settings, threads=threads)
-    return float(np.mean(found.rows.occupancy.argmax(axis=0) == np.asarray(made.truth["class_number"]) - 1)), table
-
-
-def at_true_classes(made: StackResult, truths: list[Truth], table: ParticleTable, threads: int) -> list[float]:
-    """Return how far maps made at true poses of the true classes agree with the true ones, in A."""
-    import numpy as np
-
-    from verglas.engine.reconstruct_particles import reconstruct_particles
-
-    reached = []
-    for number, truth in enumerate(truths, start=1):
-        own = table.copy()
-        own["active"] = np.asarray(made.truth["class_number"]) == number
-        found = reconstruct_particles(own, made.stack.parent, threads=threads).finish(mask=truth.mask)
-        reached.append(resolution_to_truth_A(found.map, truth)[0])
-    return reached
-
-
 def what_was_found(
-    project: Any, made: StackResult, parameters: StackParameters, truths: list[Truth], why: str, threads: int
+    project: Any,
+    made: StackResult,
+    parameters: StackParameters,
+    truths: list[Truth],
+    asked: HardSet,
+    why: str,
+    threads: int,
 ) -> tuple[list[Section], dict[str, Any]]:
     """Compare all with the truth; return the report's chapters and its figures.
 
@@ -122,6 +89,7 @@ def what_was_found(
     """
     import numpy as np
 
+    from verglas.cli.demo_hard_truth import assignable, at_true_classes, found_at_true_poses
     from verglas.cli.demo_report import Section
     from verglas.engine import transform_map
     from verglas.geometry import euler_to_matrix
@@ -151,11 +119,14 @@ def what_was_found(
     own, true = (euler_to_matrix(*np.deg2rad(one)) for one in (angles, [made.truth[name] for name in ANGLES]))
     away = errors_deg(own, true, alignment, "C1")
     by_truth, table = assignable(made, parameters, threads)
+    held, held_why = found_at_true_poses(made, table, parameters, asked, threads)
+    found_there = larger if held_why else class_order(held, label)[1]
     best_A = at_true_classes(made, truths, table, threads)
     names = [shape.name for shape in parameters.conformations]
     (result,) = project.results("refinement", refinement["id"])
     figures = {
-        "class_accuracy": round(right, 4), "class_accuracy_at_true_poses": round(by_truth, 4),
+        "class_accuracy": round(right, 4), "class_accuracy_at_true_poses": round(found_there, 4),
+        "class_accuracy_of_true_maps_at_true_poses": round(by_truth, 4),
         "largest_class": round(larger, 4), "classes_came_apart": not why, "why_not": why or None,
         "class_agreement": None if why else result["values"]["class_agreement"],
         "refinement_rounds": int(refinement["round"]),
@@ -168,11 +139,13 @@ def what_was_found(
     section = Section(
         "Two classes",
         "All particles were refined from the start as one class, put into two by how their images depart from its map, "
-        "and refined on, in two independent halves. At true poses, the true maps tell which particle is which: no "
-        "refinement can be expected to do more. Maps at true poses hold the particles that are truly of their class."
+        "and refined on, in two independent halves. For comparison the same was done with poses held at the true ones; "
+        "and the true maps told there which particle is which: nobody can do more. Maps at true poses hold the "
+        "particles that are truly of their class."
         + (f" Here two classes did not come apart, and all particles were refined as one. {why}" if why else ""),
         [
             ("particles in their class", f"{100 * right:.1f} %"),
+            ("the same where all is done alike at true poses", f"{100 * found_there:.1f} %"),
             ("the same at true poses, by the true maps", f"{100 * by_truth:.1f} %"),
             ("the same if all were in the larger class", f"{100 * larger:.1f} %"),
             ("agreement of the two half sets about classes", f"{figures['class_agreement']}"),

@@ -36,6 +36,9 @@ def test_two_molecules_come_apart_from_one_volume(tmp_path: Path) -> None:
     assert accuracy(found.rows.occupancy, label) > 0.9
     assert all(accuracy(found.rows.occupancy[:, half == number], label[half == number]) > 0.88 for number in (1, 2))
     assert found.state.agreement > 0.3
+    # Both classes lie as the map that they were found at: a particle has one pose.
+    np.testing.assert_array_equal(found.rows.rotations[0], found.rows.rotations[1])
+    np.testing.assert_array_equal(found.rows.displacements_A[0], found.rows.displacements_A[1])
 
 
 def test_molecules_that_have_nothing_in_common_come_apart_from_the_volume_of_one(tmp_path: Path) -> None:

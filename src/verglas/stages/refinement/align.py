@@ -75,6 +75,8 @@ class AlignmentPlan:
         References are on the scale of the images, as maps made of them are: classes are weighed at that scale.
     switches
         What else is found.
+    one_pose
+        Classes were found at the poses of one map and lie as it does: each particle is at one pose in all of them.
     """
 
     local: RefinementSettings
@@ -84,6 +86,7 @@ class AlignmentPlan:
     classification_limit_A: float
     known_scale: bool
     switches: AlignmentSwitches = field(default_factory=AlignmentSwitches)
+    one_pose: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,8 @@ def align_batch(
             better = np.flatnonzero((poses.log_likelihood > rows.log_likelihood[k, which]) | (not switches.keep_input))
             _put(rows, scale, k, which, poses, better)
         rows.searched_A[which] = plan.limit_A
+    if classes > 1 and plan.one_pose:
+        _take_one_pose(references, images, rows, scale, plan, threads)
     power = (np.abs(images.data) ** 2).sum(axis=1, dtype=np.float64)
     gain = np.maximum(power + rows.log_likelihood, 0.0)
     rows.score[:] = 100.0 * np.sqrt(gain / np.maximum(power, 1e-30))
@@ -206,6 +211,27 @@ def _put(
     rows.rotations[k, at], rows.displacements_A[k, at] = poses.rotations[some], poses.displacements_A[some]
     rows.log_likelihood[k, at], scale[k, at] = poses.log_likelihood[some], poses.scale[some]
     rows.sigma[k, at] = np.sqrt(np.maximum(poses.noise_variance[some], 0.0))
+
+
+def _take_one_pose(
+    references: Sequence[Reference], images: ParticleImages, rows: PoseRows, scale: NDArray[np.float64],
+    plan: AlignmentPlan, threads: int,
+) -> None:  # fmt: skip
+    """Put each particle into all classes at the pose of the one that is most likely.
+
+    What two poses, each fitted to the noise of an image, add to its likelihoods would else decide about its class.
+    """
+    best = (rows.log_likelihood + plan.log_share[:, None]).argmax(axis=0)
+    at = np.arange(len(best))
+    rotations, displacements_A = rows.rotations[best, at], rows.displacements_A[best, at]
+    held = RefinementSettings(phi=False, theta=False, psi=False, x=False, y=False)
+    for k, reference in enumerate(references):
+        others = np.flatnonzero(best != k)
+        if others.size:
+            found = refine_poses(
+                reference, images.select(others), rotations[others], displacements_A[others], held, threads=threads
+            )
+            _put(rows, scale, k, others, found)
 
 
 def _likelihoods(

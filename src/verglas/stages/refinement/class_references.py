@@ -9,7 +9,7 @@ on little, classes differ little, and particles are shared among them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from verglas.engine.reconstructed_map import signal_to_noise
 from verglas.engine.reconstruction import Reconstruction
 from verglas.engine.reference_masks import Map, reference_mask
-from verglas.signal import apply_filter, curve, fourier_shell_correlation
+from verglas.signal import fourier_shell_correlation
+from verglas.stages.refinement.difference_filter import difference_filter
 from verglas.stages.refinement.maps import HalfMap, judge
 from verglas.stages.refinement.round_settings import RoundSettings
 
@@ -78,6 +79,7 @@ def class_references(
         axis=0, weights=part,
     )  # fmt: skip
     ratio = difference_to_noise(agreed)
+    local = difference_filter(beyond, part, ratio, mask, pixel_A, threads)
     if settings.independent_halves:
         of_half = signal_to_noise(corrected, of_average=False)
         common = [together.filtered_map(of_half, number) for number in (0, 1)]
@@ -94,13 +96,12 @@ def class_references(
         common = [together.filtered_map(signal_to_noise(corrected))] * 2
         beyond = [[np.float32(0.5) * (one + other)] * 2 for one, other in beyond]
         masks = [mask, mask]
-    shells = np.arange(len(ratio)) / (first.box * pixel_A)
-    wiener = curve(shells, ratio / (1.0 + ratio))
+    own_filter = replace(local, ratio=ratio)
     sources = [
-        [whole + apply_filter(own, pixel_A, wiener, workers=threads) for whole, own in zip(common, pair, strict=True)]
-        for pair in beyond
+        [whole + own_filter.apply(own, threads) for whole, own in zip(common, pair, strict=True)] for pair in beyond
     ]
-    return ClassReferences(sources, masks, ratio)
+    passed = own_filter.passed(mask)
+    return ClassReferences(sources, masks, passed / (1.0 - passed))
 
 
 def difference_to_noise(fsc: NDArray[np.float64]) -> NDArray[np.float64]:

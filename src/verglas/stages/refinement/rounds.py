@@ -102,6 +102,7 @@ class RoundWork(Generic[S]):
             classification_limit_A=settings.classification_limit_A(state.classification_round, limit_A),
             known_scale=state.number > 0,
             switches=settings.switches,
+            one_pose=state.classes_round > 0,
         )
         self._references: dict[tuple[int, float], list[Reference]] = {}
         self._templates: dict[int, Templates] = {}

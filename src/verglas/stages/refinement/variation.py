@@ -204,14 +204,19 @@ class Variation:
 def in_common(first: Variation, second: Variation, components: int) -> tuple[Variation, Variation]:
     """Return the components that two half sets have in common: those whose maps are most alike, the same in both.
 
-    Noise has its own components in each half set, and where signal is weak they are among the leading ones.
+    Noise has its own components in each half set, and where signal is weak they are among the leading ones. So the
+    spaces that the maps of each half set span are compared, by the angles between them (A. Bjorck, G. H. Golub, Math.
+    Comput. 27 (1973) 579). Maps of one component are equally strong in both, or its coefficients could not be compared.
     """
-    flat = []
-    for one in (first, second):
-        maps = one.volumes.reshape(len(one.volumes), -1).astype(np.float64)
-        flat.append(maps / np.maximum(np.linalg.norm(maps, axis=1, keepdims=True), 1e-30))
-    left, _, right = np.linalg.svd(flat[0] @ flat[1].T)
-    return first.along(left[:, :components]), second.along(right[:components].T)
+    spaces, ratios = zip(*(np.linalg.qr(one.volumes.reshape(len(one.volumes), -1).T.astype(np.float64))
+                           for one in (first, second)), strict=True)  # fmt: skip
+    left, _, right = np.linalg.svd(spaces[0].T @ spaces[1])
+    directions = [
+        np.linalg.solve(ratio, turned[:, :components]) for ratio, turned in zip(ratios, (left, right.T), strict=True)
+    ]
+    # Directions now make maps of norm 1; those of coefficients of norm 1 are as strong as their half sets have them.
+    strength = np.mean([1.0 / np.linalg.norm(one, axis=0) for one in directions], axis=0)
+    return first.along(directions[0] * strength), second.along(directions[1] * strength)
 
 
 def find_variation(
