@@ -135,6 +135,9 @@ def test_what_is_not_given_follows_from_the_symmetry(symmetry: str, usual: tuple
     own = {"impose": not usual[0], "starts": 2, "start_A": 30.0, "middle_A": 20.0}
     given = AbInitioSettings(radius_A=60.0, symmetry=symmetry, **own)
     assert {name: getattr(given, name) for name in own} == own
+    # Only where directions are few does the finish search them finely.
+    search_A, spacing = of.finish_search(8.0)
+    assert (search_A, spacing < of.spacing(8.0)) == ((8.0, True) if symmetry == "O" else (12.0, False))
     # What is not given makes room for what is.
     coarse = AbInitioSettings(radius_A=60.0, symmetry=symmetry, finish_A=50.0)
     assert coarse.start_A == coarse.middle_A == 50.0

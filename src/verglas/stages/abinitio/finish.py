@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,6 @@ from verglas.stages.abinitio.rounds import put_centred, put_refined, references_
 from verglas.stages.abinitio.settings import AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState
 
-FINEST_SEARCH_A = 12.0
 SEARCHES = 3
 """First rounds of the finish search all poses; later ones refine those that are there."""
 COLD = 1e-3
@@ -73,7 +72,8 @@ def finish_round(
     state.volumes = resized(state.volumes, working_box(width_A, limit_A), threads)
     references = references_of(state, images, limit_A, settings, threads)
     searched = state.finished < SEARCHES or settings.classes > 1
-    search = search_of(max(limit_A, FINEST_SEARCH_A), settings, symmetry, shifts=False)
+    search_A, spacing = settings.finish_search(limit_A)
+    search = replace(search_of(search_A, settings, symmetry, shifts=False), spacing=spacing)
     library = Templates(references, images.band, search, threads=threads) if searched else None
     local = RefinementSettings(limit_A=limit_A, shift_sigma_A=settings.shift_sigma_A, most_steps=STEPS)
     halves = [[BandSums(images.band, limit_A / MARGIN, symmetry) for _ in range(2)] for _ in range(settings.classes)]

@@ -22,8 +22,10 @@ MEMORY = 2.5
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
-SPACING = 2.0
-"""Angle between directions, over resolution / diameter."""
+SPACING, FINE_SPACING = 2.0, 1.0
+"""Angle between directions, over resolution / diameter: usually, and in the finish of cubic groups."""
+FINEST_SEARCH_A = 12.0
+"""Finer searches of all poses take too long, but in cubic groups, which have few directions."""
 USUAL: Any = None
 """Stands for what is best for the symmetry."""
 
@@ -144,6 +146,17 @@ class AbInitioSettings:
     def spacing(self, limit_A: float) -> float:
         """Return the angle between directions of a search, radians."""
         return SPACING * limit_A / (2.0 * self.radius_A)
+
+    def finish_search(self, limit_A: float) -> tuple[float, float]:
+        """Return at which resolution, and angle between directions, the finish to a resolution searches all poses.
+
+        What tells poses of a nearly round particle from each other is fine. A coarser search takes it off the right map
+        again, which then gets worse from round to round.
+        """
+        if self.impose and is_cubic(self.symmetry):
+            return limit_A, FINE_SPACING * limit_A / (2.0 * self.radius_A)
+        coarser = max(limit_A, FINEST_SEARCH_A)
+        return coarser, self.spacing(coarser)
 
     def order(self, images: int, start: int, epoch: int) -> NDArray[np.int64]:
         """Return the order in which a start goes through its images for the ``epoch``-th time."""
