@@ -61,7 +61,8 @@ def centred(
     found = maps.found
     halves = found.half_maps
     assert halves is not None
-    return ClassMaps(
-        replace(found, half_maps=(moved(halves[0]), moved(halves[1])), map=moved(found.map)),
-        np.stack([moved(one) for one in maps.references]),
+    return replace(
+        maps,
+        found=replace(found, half_maps=(moved(halves[0]), moved(halves[1])), map=moved(found.map)),
+        references=np.stack([moved(one) for one in maps.references]),
     ), centre

@@ -44,14 +44,18 @@ class ClassMaps:
         Unfiltered halves, the filtered map of both, and the correlation corrected for the mask, at the round's box.
     references
         What each half set is aligned to next, masked; shape (2, box, box, box).
+    agreed_A
+        Where the corrected correlation falls below 0.143, whatever halves began with: independent halves may be aligned
+        so far, for what is not there makes them no more alike.
     """
 
     found: ReconstructedMap
     references: NDArray[np.float32]
+    agreed_A: float
 
     @property
     def resolution_A(self) -> float:
-        """Where the corrected correlation falls below 0.143; infinite where there is none."""
+        """What is reported: ``agreed_A``, or the start's where halves show nothing more; infinite: there is none."""
         resolution = self.found.resolution
         return math.inf if resolution is None else float(resolution.resolution_A)
 
@@ -81,10 +85,10 @@ def class_maps(
         judged.frequency_per_A, judged.masked, fourier_shell_correlation(first, second, pixel_A).components
     )
     ratio = signal_to_noise(judged.corrected)
+    agreed = resolution_at(judged.frequency_per_A, judged.corrected)
     resolution = SharedStart(settings.start_A, settings.mask_radius_A, settings.symmetry).judge(
-        resolution_at(judged.frequency_per_A, judged.corrected), judged.frequency_per_A, correlation.components,
-        judged.corrected, mask,
-    )  # fmt: skip
+        agreed, judged.frequency_per_A, correlation.components, judged.corrected, mask
+    )
     both = work.filtered_map(ratio)
     if settings.independent_halves:
         of_half = signal_to_noise(judged.corrected, of_average=False)
@@ -111,7 +115,7 @@ def class_maps(
         (int(work.images[0]), int(work.images[1])),
     )  # fmt: skip
     assert references.shape[1:] == (box,) * 3
-    return ClassMaps(found, references)
+    return ClassMaps(found, references, float(agreed.resolution_A))
 
 
 def check_filled(work: Reconstruction) -> None:
@@ -140,9 +144,9 @@ def limit_of(
 ) -> float:
     """Return the limit that the next round may have.
 
-    With independent halves it is the best class's resolution: filters leave nothing of what is not there, and what is
-    aligned beyond cannot make independent halves agree. With one reference it stays below: at most a fifteenth of the
-    box's shells further than now, and below where halves agree to 0.5, less what a mask spreads.
+    With independent halves it is as far as those of the best class agree: filters leave nothing of what is not there,
+    and what is aligned beyond cannot make independent halves agree. With one reference it stays below: at most a
+    fifteenth of the box's shells further than now, and below where halves agree to 0.5, less what a mask spreads.
 
     Parameters
     ----------
@@ -158,7 +162,7 @@ def limit_of(
         The finest there may be.
     """
     if settings.independent_halves:
-        wanted = min(one.resolution_A for one in maps)
+        wanted = min(one.agreed_A for one in maps)
         return min(max(wanted, finest_A), settings.start_A)
     shells = []
     for one in maps:

@@ -120,6 +120,7 @@ def finish_round(
         changed = 1.0
     moved = found.displacements_A[found.occupancy.argmax(axis=0), np.arange(len(used))] - found.centre_A
     resolutions = np.append(state.resolution_A, min(one.resolution_A for one in maps))
+    agreed = np.append(state.agreed_A, min(one.agreed_A for one in maps))
     number = state.number + 1
     box_A = stack.box * stack.pixel_size_A
     # The next references are the maps of this round: no limit goes beyond their pixels.
@@ -128,7 +129,7 @@ def finish_round(
     searching = float(settings.search_chance(rows.searched_A, limit).mean()) if settings.search_first else 0.0
     # What is finer than any limit can be is no improvement.
     finest_ever = settings.finest_limit_A(stack.pixel_size_A)
-    reached = np.maximum(resolutions, finest_ever)[state.since :]
+    reached = np.maximum(agreed, finest_ever)[state.since :]
     turned = _turned(before, rows, used, settings)
     quiet = reached[-1] <= finest_ever and turned < TURNED
     settled = _is_settled(reached, state, changed, searching, several, quiet=quiet)
@@ -160,6 +161,7 @@ def finish_round(
         part=part,
         shift_sigma_A=float(np.sqrt(np.mean(moved**2))),
         resolution_A=resolutions,
+        agreed_A=agreed,
         changed=changed,
         agreement=agreement,
         number=number,

@@ -34,7 +34,9 @@ class RefinementState:
     shift_sigma_A
         Deviation of the particles' displacements along an axis; 0: not known yet.
     resolution_A
-        Best resolution of any class after each round; infinite where there is none.
+        Best resolution of any class after each round, as it is reported; infinite where there is none.
+    agreed_A
+        As far as the halves of the best class agreed after each round, whatever they began with: rounds go by it.
     changed
         Mean change of occupancy in the last round.
     agreement
@@ -74,6 +76,7 @@ class RefinementState:
     part: float
     shift_sigma_A: float
     resolution_A: NDArray[np.float64]
+    agreed_A: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     changed: float = 1.0
     agreement: float = 1.0
     halved: bool = False
