@@ -8,7 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from verglas.engine.reconstructed_map import ReconstructedMap
+from verglas.signal import Resolution
 from verglas.stages.refinement import AutoRefineSettings, RefinementState, used_in_round
+from verglas.stages.refinement.maps import ClassMaps, limit_of
 
 HOW = AutoRefineSettings(mask_radius_A=70.0)
 
@@ -51,3 +54,15 @@ def test_classes_are_told_at_finer_and_finer_detail() -> None:
     limits = [HOW.classification_limit_A(number, 4.0) for number in (1, 5, 9, 20)]
     assert limits == [20.0, 14.0, 8.0, 8.0]
     assert HOW.classification_limit_A(9, 12.0) == 12.0
+
+
+def test_independent_halves_go_as_far_as_they_agree_also_where_it_is_not_reported() -> None:
+    """Few independent components agree by chance: that is not reported, but nothing is lost by aligning so far."""
+    found = ReconstructedMap((np.zeros((4, 4, 4), np.float32),) * 2, np.zeros((4, 4, 4), np.float32), None, None, None,
+                             Resolution(20.0, 0.143, "start"), np.zeros(3), (1, 1))  # fmt: skip
+    maps = [ClassMaps(found, np.zeros((2, 4, 4, 4), np.float32), 11.0)]
+    assert maps[0].resolution_A == 20.0
+    assert limit_of(maps, 200.0, HOW, 20.0, 4.0) == 11.0
+    assert limit_of(maps, 200.0, HOW, 20.0, 12.0) == 12.0
+    # Never coarser than the start.
+    assert limit_of([replace(maps[0], agreed_A=math.inf)], 200.0, HOW, 20.0, 4.0) == 20.0
