@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.engine.particles import make_particles
 from tests.stages.ctf_refinement.scene import PIXEL_A as CTF_PIXEL_A
 from tests.stages.ctf_refinement.scene import RADIUS_A, TILT_MRAD, make_scene
 from tests.support.killed_jobs import run_job
-from verglas.actions.auto_refine import AutoRefine, initial_volumes, settings_of
+from verglas.actions.auto_refine import AutoRefine, given_limit_A, initial_volumes, settings_of
 from verglas.actions.sharpen_3d import Sharpen3D
 from verglas.errors import InputError
 from verglas.execution.job_folder import JobFolder
@@ -146,6 +147,10 @@ def test_shells_and_blurring_reach_the_rounds() -> None:
     settings = settings_of(AutoRefine.Parameters.model_validate(options), {"package": [package]}, 1)
     assert settings.mask.inner_radius_A == 20.0 and settings.switches.blurring == 0.5
     assert settings_of(AutoRefine.Parameters(), {"package": [package]}, 1).switches.blurring == 0.0
+    # Poses that stay know what halves were once aligned to.
+    carried = {"package": [{**package, "shared_to_A": 5.0}]}
+    assert given_limit_A(AutoRefine.Parameters(), carried) == math.inf
+    assert given_limit_A(AutoRefine.Parameters(search_first=False), carried) == 5.0
     with pytest.raises(InputError, match="leaves nothing"):
         settings_of(AutoRefine.Parameters(inner_radius_A=60.0), {"package": [package]}, 1)
 

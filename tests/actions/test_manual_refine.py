@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,13 @@ def test_what_makes_no_sense_is_said() -> None:
     with pytest.raises(InputError, match="does not fit"):
         with_options(mask_radius_A=100.0)
     assert with_options(inner_radius_A=10.0).mask.inner_radius_A == 10.0
+    # Given poses know what halves were once aligned to, but where a search takes their place.
+    inputs["package"] = [{**PACKAGE, "shared_to_A": 5.0}]
+    one = {"policy": "one-reference", "high_resolution_A": 8.0}
+    searched = {"mode": "global", "also_refine_input": False}
+    found = [with_options(**options).start_A for options in ({}, searched, one, {**one, **searched})]
+    assert found == [5.0, math.inf, 5.0, 8.0]
+    inputs["package"] = [PACKAGE]
     with pytest.raises(InputError, match="leaves nothing"):
         with_options(inner_radius_A=50.0, mask_radius_A=50.0)
     ready = ManualRefine.Parameters()

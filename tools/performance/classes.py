@@ -46,7 +46,7 @@ SECTIONS = (
             "to round {relion[rounds]} of {rounds}.",
             (
                 Row(
-                    "the rounds that RELION came to",
+                    "the rounds that RELION came to, of ours the first and coarsest",
                     "{verglas_at_the_same_round[cpu_s]:.0f} CPU-s",
                     "RELION {relion[cpu_s]:.0f} CPU-s: {relion_over_verglas_in_these_rounds:.1f} times",
                 ),
@@ -61,7 +61,7 @@ SECTIONS = (
                     "RELION {relion[cpu_ms_a_particle_and_round]:.1f} CPU-ms",
                 ),
                 Row(
-                    "the four views told apart",
+                    "the four views told apart, ours after all rounds",
                     "{verglas[purity_of_views]:.3f}",
                     "RELION {relion[purity_of_views]:.3f}",
                 ),

@@ -224,8 +224,13 @@ def settings_of(
     )  # fmt: skip
 
 
-def given_limit_A(inputs: dict[str, list[dict[str, Any]]]) -> float:
-    """Return the resolution to which half sets were aligned to one map before the given poses; infinite: unknown."""
+def given_limit_A(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> float:
+    """Return the resolution to which half sets were aligned to one map for the given poses that a refinement keeps.
+
+    Infinite where that is unknown, or where all poses are searched first, so that none of them stays.
+    """
+    if parameters.search_first:
+        return math.inf
     given = only("refinement", inputs["refinement"]) if inputs.get("refinement") else only("package", inputs["package"])
     return float(given.get("shared_to_A") or math.inf)
 

@@ -40,7 +40,7 @@ def begin(context: JobContext) -> None:
         context.keep(round_name(0), kept_arrays(state, rows))
     names = ", ".join(one["name"] for one in chosen)
     context.message(f"The initial volume ({names}) was low-passed to {settings.start_A:g} A.")
-    given_A = given_limit_A(context.inputs)
+    given_A = given_limit_A(context.parameters, context.inputs)
     if settings.independent_halves and given_A < settings.start_A:
         context.message(
             f"The poses to begin with are from half sets that were aligned to one map to {given_A:.1f} A. Where they "
@@ -151,7 +151,7 @@ def record(
             "ctf_refined": ctf_refined,
             "shared_to_A": min(
                 settings.start_A if settings.independent_halves else round(before.limit_A, 3),
-                given_limit_A(context.inputs),
+                given_limit_A(context.parameters, context.inputs),
             ),
         },
         # Its picture and phases are those of the first round with the new CTF.

@@ -114,13 +114,15 @@ def has_halves(volume: dict[str, Any]) -> bool:
 def shared_resolution_A(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> float:
     """Return the resolution to which the half sets have ever been aligned to one map; infinite where never.
 
-    References know it, and so do the poses to begin with: those of a refinement, or of the package.
+    References know it, and so do the poses to begin with, of a refinement or of the package, unless a search takes the
+    place of all of them.
     """
-    limit_A, chosen = parameters.high_resolution_A, inputs.get("references") or []
-    if parameters.policy == "one-reference" or not all(has_halves(one) for one in chosen):
-        return float(limit_A)
-    poses = inputs.get("refinement") or inputs["package"]
+    chosen = inputs.get("references") or []
+    stay = parameters.mode == "local" or parameters.also_refine_input
+    poses = (inputs.get("refinement") or inputs["package"]) if stay else []
     known = [one["shared_to_A"] for one in (*chosen, *poses) if one.get("shared_to_A")]
+    if parameters.policy == "one-reference" or not all(has_halves(one) for one in chosen):
+        known.append(parameters.high_resolution_A)
     return float(min(known, default=math.inf))
 
 

@@ -69,6 +69,16 @@ def test_rounds_that_can_bring_nothing_are_not_waited_for(tmp_path: Path) -> Non
     assert len(rounds) < 10
 
 
+def test_the_first_reference_of_a_shell_has_no_inside(tmp_path: Path) -> None:
+    table, truth = make_particles(tmp_path, 8, BOX, PIXEL_A, symmetry="D2", noise=1.5)
+    mask = MaskSettings(automatic=False, inner_radius_A=15.0)
+    with ParticleStack(table, tmp_path) as stack:
+        references = first_state(truth, stack, settings(mask=mask)).references
+    z, y, x = np.indices((BOX,) * 3) - BOX // 2
+    inside = np.sqrt(x**2 + y**2 + z**2) * PIXEL_A < 15.0
+    assert np.abs(references[..., inside]).max() == 0.0 < np.abs(references).max()
+
+
 def test_a_half_knows_nothing_of_the_other(tmp_path: Path) -> None:
     """Spoil the images of one half: poses and reference of the other stay equal to the bit."""
     table, truth = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)

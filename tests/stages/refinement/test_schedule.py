@@ -66,3 +66,9 @@ def test_independent_halves_go_as_far_as_they_agree_also_where_it_is_not_reporte
     assert limit_of(maps, 200.0, HOW, 20.0, 12.0) == 12.0
     # Never coarser than the start.
     assert limit_of([replace(maps[0], agreed_A=math.inf)], 200.0, HOW, 20.0, 4.0) == 20.0
+
+
+def test_a_state_of_a_former_version_goes_by_what_was_reported() -> None:
+    arrays = state(resolution_A=np.array([12.0, 9.0])).arrays()
+    del arrays["agreed_A"]
+    assert RefinementState.from_arrays(arrays).agreed_A.tolist() == [12.0, 9.0]

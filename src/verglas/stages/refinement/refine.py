@@ -131,7 +131,8 @@ def finish_round(
     finest_ever = settings.finest_limit_A(stack.pixel_size_A)
     reached = np.maximum(agreed, finest_ever)[state.since :]
     turned = _turned(before, rows, used, settings)
-    quiet = reached[-1] <= finest_ever and turned < TURNED
+    at_the_end = max(state.limit_A, limit) <= (1.0 + 1e-6) * finest_ever
+    quiet = at_the_end and reached[-1] <= finest_ever and turned < TURNED
     settled = _is_settled(reached, state, changed, searching, several, quiet=quiet)
     again = state.searches_again + int(state.search_all)
     # References have become better since particles were searched, even at one resolution: all are searched once more.
@@ -207,8 +208,8 @@ def _is_settled(
 ) -> bool:  # fmt: skip
     """Tell whether another round like the last one, which began from a state, would bring nothing.
 
-    Rounds that bring nothing have to be waited for, unless it is known already: ``quiet`` says that nothing finer can
-    come and that no poses turn.
+    Rounds that bring nothing have to be waited for, unless it is known already: ``quiet`` says that the round went as
+    far as any can, that halves agree so far, and that hardly any poses turned.
     """
     least = LEAST_ROUNDS_OF_CLASSES if several and not state.classes_round else LEAST_ROUNDS
     done = state.rounds_of_classes + 1 if several else state.number + 1

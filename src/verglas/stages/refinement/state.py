@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from verglas.engine import ParticleStack, background_noise
+from verglas.engine.half_maps import spherical_shell_mask
 from verglas.engine.reference_masks import apply_reference_mask, low_passed
 from verglas.errors import InputError
-from verglas.signal import sphere_mask
 from verglas.stages.refinement.settings import CLASSIFICATION_ROUNDS, LEAST_HALVED, AutoRefineSettings
 
 
@@ -110,7 +110,9 @@ class RefinementState:
     @classmethod
     def from_arrays(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """Return the state that such arrays hold."""
-        values: dict[str, Any] = {one.name: arrays[one.name] for one in fields(cls)}
+        # States of a former version went by what was reported.
+        held = {"agreed_A": arrays["resolution_A"], **arrays}
+        values: dict[str, Any] = {one.name: held[one.name] for one in fields(cls)}
         return cls(**{name: value.item() if value.ndim == 0 else value for name, value in values.items()})
 
 
@@ -145,7 +147,10 @@ def first_state(
         raise InputError(
             f"{len(volumes)} initial volumes do not fit {settings.classes} class(es); give one, or one for each class."
         )
-    mask = sphere_mask((box,) * 3, settings.mask_radius_A, pixel_size_A, edge_A=settings.mask.edge_A)
+    mask = spherical_shell_mask(
+        box, settings.mask_radius_A, pixel_size_A, inner_radius_A=settings.mask.inner_radius_A,
+        edge_A=settings.mask.edge_A,
+    )  # fmt: skip
     references = np.stack([
         apply_reference_mask(
             low_passed(one, pixel_size_A, settings.start_A, threads), mask, pixel_size_A, settings.mask, threads

@@ -212,10 +212,12 @@ def in_common(first: Variation, second: Variation, components: int) -> tuple[Var
                            for one in (first, second)), strict=True)  # fmt: skip
     left, _, right = np.linalg.svd(spaces[0].T @ spaces[1])
     directions = [
-        np.linalg.solve(ratio, turned[:, :components]) for ratio, turned in zip(ratios, (left, right.T), strict=True)
+        # Components that depend on each other have no one solution; the least is taken.
+        np.linalg.lstsq(ratio, turned[:, :components])[0]
+        for ratio, turned in zip(ratios, (left, right.T), strict=True)
     ]
     # Directions now make maps of norm 1; those of coefficients of norm 1 are as strong as their half sets have them.
-    strength = np.mean([1.0 / np.linalg.norm(one, axis=0) for one in directions], axis=0)
+    strength = np.mean([1.0 / np.maximum(np.linalg.norm(one, axis=0), 1e-30) for one in directions], axis=0)
     return first.along(directions[0] * strength), second.along(directions[1] * strength)
 
 
