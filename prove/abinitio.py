@@ -86,6 +86,22 @@ def settings_for(name: str, made: SimulatedSet, starts: int | None = None, seed:
     )
 
 
+def run_of_seed(name: str, made: SimulatedSet, images: Any, settings: AbInitioSettings) -> dict[str, Any]:
+    """Find the map of prepared images with the seed of some settings; return what came of it."""
+    began = time.process_time()
+    found = maps_of_images(images, settings)
+    spent = time.process_time() - began
+    reached, mirrored = made.judge(found.maps.volumes[0])
+    run = {
+        "seed": settings.seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
+        "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
+        "commit": commit(),
+    }  # fmt: skip
+    sys.stdout.write(f"{name}: {run}\n")
+    sys.stdout.flush()
+    return run
+
+
 def earlier_runs(record_name: str, same: dict[str, Any], but: list[int]) -> list[dict[str, Any]]:
     """Return the runs of other seeds that a file has of the same set and settings."""
     path = MEASURED / f"{record_name}.json"
@@ -114,17 +130,7 @@ def try_seeds(
     }  # fmt: skip
     runs = earlier_runs(record_name, of_set, seeds)
     for seed in seeds:
-        began = time.process_time()
-        found = maps_of_images(images, replace(settings, seed=seed))
-        spent = time.process_time() - began
-        reached, mirrored = made.judge(found.maps.volumes[0])
-        runs.append({
-            "seed": seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
-            "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
-            "commit": commit(),
-        })  # fmt: skip
-        sys.stdout.write(f"{name}: {runs[-1]}\n")
-        sys.stdout.flush()
+        runs.append(run_of_seed(name, made, images, replace(settings, seed=seed)))
         yield {
             **of_set,
             "seeds": len(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from tools.measured import record
 
-from prove.abinitio import BOX, PIXEL_A, RIGHT_A, SimulatedSet, settings_for, simulated_set
+from prove.abinitio import BOX, PIXEL_A, SimulatedSet, run_of_seed, settings_for, simulated_set
 from verglas.engine import ParticleStack
 from verglas.formats import ParticleTable
-from verglas.stages.abinitio import averaged, maps_of_images, members_of_classes
+from verglas.stages.abinitio import averaged, members_of_classes
 from verglas.stages.classification2d import ClassificationSettings, WorkingImages, classify_images
 from verglas.stages.classification2d.classify import classified_table
 
@@ -70,16 +70,7 @@ def try_seeds(
     averaging = time.process_time() - began
     runs: list[dict[str, Any]] = []
     for seed in range(1, seeds + 1):
-        began = time.process_time()
-        found = maps_of_images(images, replace(settings, seed=seed))
-        spent = time.process_time() - began
-        reached, mirrored = made.judge(found.maps.volumes[0])
-        runs.append({
-            "seed": seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
-            "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
-        })  # fmt: skip
-        sys.stdout.write(f"{name}: {runs[-1]}\n")
-        sys.stdout.flush()
+        runs.append(run_of_seed(name, made, images, replace(settings, seed=seed)))
         yield {
             "particles": particles, "snr": snr, "box": BOX, "pixel_size_A": PIXEL_A, "symmetry": settings.symmetry,
             "classification": figures, "classes": classes, "particles_of_an_average": size, "averages": len(images),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from verglas.actions.refinement_rounds import fitting_radius_A
 from verglas.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ def settings_of(parameters: Any, package: dict[str, Any], seed: int) -> AbInitio
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.shift_sigma_A):
         raise InputError(f"{package['name']} has no largest dimension; give --mask-radius and --shift-sigma.")
-    radius = parameters.mask_radius_A or MASK_PART * size
-    width = package["box_px"] * package["pixel_size_A"]
-    if radius > 0.5 * width:
-        raise InputError(f"a mask of radius {radius:g} A does not fit into a box of {width:g} A; give --mask-radius.")
+    radius = fitting_radius_A(parameters.mask_radius_A or MASK_PART * size, package)
     finest = 2.0 * package["pixel_size_A"] / NYQUIST_PART
     finish = max(parameters.final_resolution_A, finest)
     # What a user does not give, and the package does not say, follows from the symmetry in the stage.

@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from verglas.actions.declaration import Action, ActionParameters, Input, field
-from verglas.actions.refinement_rounds import estimate_rounds, fitting, forget, last_whole_round, round_name, state_of
+from verglas.actions.refinement_rounds import (
+    estimate_rounds,
+    fitting,
+    fitting_radius_A,
+    forget,
+    last_whole_round,
+    round_name,
+    state_of,
+)
 from verglas.actions.selection import only
 from verglas.errors import InputError
 
@@ -198,10 +206,7 @@ def settings_of(
     size = package["largest_dimension_A"]
     if size is None and None in (parameters.mask_radius_A, parameters.search_range_A):
         raise InputError(f"{package['name']} has no largest dimension; give --mask-radius and --search-range.")
-    radius = parameters.mask_radius_A or MASK_PART * size
-    width = package["box_px"] * package["pixel_size_A"]
-    if radius > 0.5 * width:
-        raise InputError(f"a mask of radius {radius:g} A does not fit into a box of {width:g} A; give --mask-radius.")
+    radius = fitting_radius_A(parameters.mask_radius_A or MASK_PART * size, package)
     volume = None
     if inputs.get("mask") and project is not None:
         volume = fitting(read_mrc_volume(project / only("mask", inputs["mask"])["path"]), package)
@@ -225,9 +230,10 @@ def settings_of(
 
 
 def given_limit_A(parameters: Any, inputs: dict[str, list[dict[str, Any]]]) -> float:
-    """Return the resolution to which half sets were aligned to one map for the given poses that a refinement keeps.
+    """Return the resolution to which half sets were aligned to one map for the poses that a refinement goes on from.
 
-    Infinite where that is unknown, or where all poses are searched first, so that none of them stays.
+    Infinite where that is unknown, or where all poses are searched first: a given one then stays only where the search
+    has found none that is likelier, refined anew at the start's resolution.
     """
     if parameters.search_first:
         return math.inf

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verglas.actions.refinement_rounds import fitting
+from verglas.actions.refinement_rounds import fitting, fitting_radius_A
 from verglas.actions.selection import only
 from verglas.errors import InputError
 
@@ -53,10 +53,8 @@ def settings_of(
         raise InputError(
             f"{package['name']} has no largest dimension; give --mask-radius, --search-range-x and --search-range-y."
         )
-    radius = parameters.mask_radius_A or MASK_PART * size
+    radius = fitting_radius_A(parameters.mask_radius_A or MASK_PART * size, package)
     width = package["box_px"] * package["pixel_size_A"]
-    if radius > 0.5 * width:
-        raise InputError(f"a mask of radius {radius:g} A does not fit into a box of {width:g} A; give --mask-radius.")
     wider = parameters.search_mask_radius_A or min(max(SEARCH_MASK_PART * (size or 0.0), radius), 0.5 * width)
 
     def read(name: str) -> np.ndarray | None:

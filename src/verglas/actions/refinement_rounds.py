@@ -1,4 +1,4 @@
-"""What Auto Refine and Manual Refine share: maps brought to a package's box, chunks, what is kept of each round."""
+"""What Auto Refine and Manual Refine share: maps and masks in a package's box, chunks, what is kept of each round."""
 
 from __future__ import annotations
 
@@ -52,6 +52,22 @@ def fitting(found: tuple[np.ndarray, float], package: dict[str, Any]) -> np.ndar
         edge = np.concatenate([volume[0].ravel(), volume[-1].ravel()])
         volume = fit_to_shape(volume, (box,) * 3, float(edge.mean()))
     return np.asarray(volume, np.float32)
+
+
+def fitting_radius_A(radius_A: float, package: dict[str, Any]) -> float:
+    """Return the radius of a mask.
+
+    Raises
+    ------
+    InputError
+        It does not fit into a package's box.
+    """
+    width_A = package["box_px"] * package["pixel_size_A"]
+    if radius_A > 0.5 * width_A:
+        raise InputError(
+            f"a mask of radius {radius_A:g} A does not fit into a box of {width_A:g} A; give --mask-radius."
+        )
+    return radius_A
 
 
 def chunk_size(particles: int) -> int:
