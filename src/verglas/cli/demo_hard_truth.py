@@ -14,7 +14,7 @@ from verglas.engine.reconstruct_particles import reconstruct_particles
 from verglas.engine.reference_masks import low_passed
 from verglas.errors import NumericalError
 from verglas.stages.refinement import ManualSettings, refine_manually, refine_particles
-from verglas.stages.refinement.settings import AutoRefineSettings
+from verglas.stages.refinement.settings import CLASSIFICATION_FINISH_A, NYQUIST_PART, AutoRefineSettings
 from verglas.stages.simulation import projected_map
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from verglas.stages.refinement.rows import PoseRows
     from verglas.stages.refinement.state import RefinementState
     from verglas.stages.simulation import StackParameters, StackResult
-
-CLASS_LIMIT_A = 8.0
-"""Auto Refine decides about classes up to here."""
-NYQUIST_PART = 0.95
 
 
 @dataclass(frozen=True)
@@ -44,8 +40,8 @@ class HeldPoses(AutoRefineSettings):
 
 
 def class_limit_A(parameters: StackParameters) -> float:
-    """Return the finest resolution that decides about classes."""
-    return float(max(CLASS_LIMIT_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART))
+    """Return the finest resolution that decides about classes in Auto Refine."""
+    return float(max(CLASSIFICATION_FINISH_A, 2.0 * parameters.pixel_size_A / NYQUIST_PART))
 
 
 def assignable(made: StackResult, parameters: StackParameters, threads: int) -> tuple[float, ParticleTable]:
