@@ -41,11 +41,14 @@ class AbInitio(Action):
         symmetry: str | None = field(None, help="Point group; none: the package's.")
         classes: int | None = field(None, help="Number of maps; none: the package's.", ge=1, le=20)
         starts: int | None = field(
-            None, help="Independent random starts; the best is gone on with. None: 3, with symmetry 6.", ge=1, le=50
+            None, help="Independent random starts; the best is gone on with. None: 3, with symmetry 6, T, O and I 8.",
+            ge=1, le=50,
         )  # fmt: skip
-        rounds: int = field(60, help="Rounds of each start.", ge=2, le=5000)
+        rounds: int | None = field(
+            None, help="Rounds of each start. None: 60, for T, O and I 20.", ge=2, le=5000
+        )  # fmt: skip
         initial_resolution_A: float | None = field(
-            None, help="Resolution of the first rounds; none: 40, for T, O and I 15.", unit="A", gt=0
+            None, help="Resolution of the first rounds; none: 40, for T, O and I 9.", unit="A", gt=0
         )  # fmt: skip
         final_resolution_A: float = field(8.0, help="Resolution of the last rounds.", unit="A", gt=0)
         always_apply_symmetry: bool | None = field(

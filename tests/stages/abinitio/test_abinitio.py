@@ -30,8 +30,7 @@ pytestmark = pytest.mark.timeout(600)
 
 BOX, PIXEL_A = 40, 3.0
 SETTINGS = AbInitioSettings(
-    radius_A=40.0, symmetry="O", starts=2, rounds=20, start_A=15.0, middle_A=12.0, finish_A=9.0, finish_rounds=3,
-    shift_sigma_A=6.0, low_A=120.0,
+    radius_A=40.0, symmetry="O", starts=4, finish_A=9.0, finish_rounds=3, shift_sigma_A=6.0, low_A=120.0
 )  # fmt: skip
 
 
@@ -127,7 +126,7 @@ def test_images_are_chosen_by_defocus_and_by_chance(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("symmetry", "usual"), [("O", (True, 6, 15.0, 9.0)), ("D2", (False, 6, 40.0, 15.0)), ("C1", (True, 3, 40.0, 15.0))]
+    ("symmetry", "usual"), [("O", (True, 8, 9.0, 9.0)), ("D2", (False, 6, 40.0, 15.0)), ("C1", (True, 3, 40.0, 15.0))]
 )
 def test_what_is_not_given_follows_from_the_symmetry(symmetry: str, usual: tuple[bool, int, float, float]) -> None:
     of = AbInitioSettings(radius_A=60.0, symmetry=symmetry)

@@ -24,6 +24,7 @@ from verglas.engine.pose_sums import PoseGrid
 from verglas.geometry import rotvec_to_matrix
 from verglas.signal import resize
 from verglas.stages.abinitio.constraints import centred, densest
+from verglas.stages.abinitio.first_maps import centred_on_sphere, spherical, swollen
 from verglas.stages.abinitio.settings import AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState
 
@@ -109,6 +110,8 @@ def start_round(
         several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
         rows = learned[np.unique(np.concatenate(several))]
         some = images.select(rows)
+        if settings.from_sphere:
+            state.displacements_A = centred_on_sphere(images, limit_A, settings.shift_sigma_A, threads=threads)
         for k, one in enumerate(sums):
             mine = np.flatnonzero(state.reference[rows] == k)
             if mine.size:
@@ -123,8 +126,14 @@ def start_round(
     made = np.stack([
         densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
     ])  # fmt: skip
+    if number == 0 and settings.from_sphere:
+        random = np.random.Generator(np.random.Philox([settings.seed, 5, start]))
+        made = np.stack([
+            swollen(spherical(one), pixel_A, settings.radius_A, symmetry, start, random, threads=threads)
+            for one in made
+        ])  # fmt: skip
     state.volumes = made
-    if state.steady.shape == made.shape and limit_A > MOMENTUM_A:
+    if state.steady.shape == made.shape and (settings.from_sphere or limit_A > MOMENTUM_A):
         state.volumes = made + np.float32(MOMENTUM) * (made - state.steady)
     state.steady = made
     state.number += 1

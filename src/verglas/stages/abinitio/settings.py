@@ -19,6 +19,11 @@ BATCH, BATCH_A = 1000, 15.0
 more by the square of the resolution: each costs less there and tells less, and what is not found there stays away."""
 MEMORY = 2.5
 """Sums hold about so many times the images of a fine round, those of earlier rounds faded; coarse rounds need none."""
+BATCH_FROM_SPHERE = 2000
+"""Images of a round for each class in starts from a sphere, whose rounds are all fine and remember no earlier one."""
+FROM_SPHERE_A = 9.0, 9.0
+"""Resolution of the first and last round of starts from a sphere. Particles of a cubic group are nearly spheres at low
+resolution, which tells little of poses; they have few directions, which makes fine rounds cheap."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
@@ -49,12 +54,12 @@ class AbInitioSettings:
         Number of maps.
     starts
         Independent starts; the one that explains images it has not seen best is gone on with. None: what
-        :func:`usual_starts` says of the symmetry.
+        :func:`usual_starts` says.
     rounds
-        Of each start.
+        Of each start. None: 20 from a sphere, otherwise 60.
     start_A, middle_A, finish_A
-        Resolution of a start's first rounds, of its last, and of the finish. None: what :func:`start_limits_A` says of
-        the symmetry, as far as the others leave room.
+        Resolution of a start's first rounds, of its last, and of the finish. None: 40 and 15, from a sphere 9, as far
+        as the others leave room.
     low_A
         Coarsest resolution used.
     finish_rounds
@@ -73,7 +78,7 @@ class AbInitioSettings:
     impose: bool = USUAL
     classes: int = 1
     starts: int = USUAL
-    rounds: int = 60
+    rounds: int = USUAL
     start_A: float = USUAL
     middle_A: float = USUAL
     finish_A: float = 8.0
@@ -84,13 +89,15 @@ class AbInitioSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        first_A, last_A = start_limits_A(self.symmetry)
+        if self.impose is USUAL:
+            object.__setattr__(self, "impose", impose_from_start(self.symmetry))
+        first_A, last_A = FROM_SPHERE_A if self.from_sphere else (40.0, 15.0)
         middle_A = self.middle_A
         if middle_A is USUAL:
             middle_A = max(last_A if self.start_A is USUAL else min(last_A, self.start_A), self.finish_A)
         usual = {
-            "impose": impose_from_start(self.symmetry), "starts": usual_starts(self.symmetry), "middle_A": middle_A,
-            "start_A": max(first_A, middle_A),
+            "starts": usual_starts(self.symmetry, self.impose), "rounds": 20 if self.from_sphere else 60,
+            "middle_A": middle_A, "start_A": max(first_A, middle_A),
         }  # fmt: skip
         for name, value in usual.items():
             if getattr(self, name) is USUAL:
@@ -113,6 +120,11 @@ class AbInitioSettings:
         """How often each image shows the asymmetric unit, as far as symmetry is imposed from the start."""
         return int(point_group(self.symmetry).order) if self.impose else 1
 
+    @property
+    def from_sphere(self) -> bool:
+        """Whether starts begin with a swollen sphere: in cubic groups, imposed from the first round."""
+        return self.impose and is_cubic(self.symmetry)
+
     def judged(self, images: int) -> int:
         """Return how many of the images are kept apart to judge starts by: none where there are few."""
         if images < 2 * LEAST_LEARNED:
@@ -121,11 +133,15 @@ class AbInitioSettings:
 
     def batch(self, images: int, number: int) -> int:
         """Return the images of round ``number`` of a start."""
+        if self.from_sphere:
+            return min(BATCH_FROM_SPHERE * self.classes, images)
         coarse = max(1.0, (self.start_limit_A(number) / BATCH_A) ** 2)
         return int(min(max(LEAST_BATCH, round(coarse * self._fine_batch)), images))
 
     def fade(self, images: int, number: int) -> float:
         """Return the factor by which sums of earlier rounds count in round ``number`` of a start."""
+        if self.from_sphere:
+            return 0.0
         return max(0.0, 1.0 - self.batch(images, number) / (MEMORY * self._fine_batch))
 
     @property
@@ -190,15 +206,13 @@ def impose_from_start(symmetry: str) -> bool:
     return is_cubic(symmetry) or int(point_group(symmetry).order) == 1
 
 
-def start_limits_A(symmetry: str) -> tuple[float, float]:
-    """Return the resolutions at which a start best begins and ends.
+def usual_starts(symmetry: str, impose: bool | None = None) -> int:
+    """Return how many starts leave little to chance.
 
-    Particles of a cubic group are nearly spheres at low resolution, which tells nothing and catches starts; they have
-    few directions, which makes fine rounds cheap.
+    Three of four find a map without symmetry, half of them one whose axes are found later. From a sphere a third to two
+    thirds do.
     """
-    return (15.0, 9.0) if is_cubic(symmetry) else (40.0, 15.0)
-
-
-def usual_starts(symmetry: str) -> int:
-    """Return how many starts leave little to chance: three of four find a map without symmetry, half of them others."""
-    return 3 if int(point_group(symmetry).order) == 1 else 6
+    if int(point_group(symmetry).order) == 1:
+        return 3
+    imposed = impose_from_start(symmetry) if impose is None else impose
+    return 8 if imposed and is_cubic(symmetry) else 6
