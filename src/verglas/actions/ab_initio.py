@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 INTERPRETER_BYTES = 300 * 2**20
 SCORES_BYTES = 100 * 2**20
 """Of all poses of the few images that are weighed at once."""
-SECONDS_AN_IMAGE = 4e-4
+SECONDS_AN_IMAGE, SECONDS_A_SCORE = 1e-4, 1.7e-8
 TAKE_CURRENT, TAKE_LAST = "take-current", "take-last-start"
 
 
@@ -48,7 +48,7 @@ class AbInitio(Action):
             None, help="Rounds of each start. None: 60, for T, O and I 20.", ge=2, le=5000
         )  # fmt: skip
         initial_resolution_A: float | None = field(
-            None, help="Resolution of the first rounds; none: 40, for T, O and I 9.", unit="A", gt=0
+            None, help="Resolution of the first rounds; none: 40, for T, O and I 9 or more.", unit="A", gt=0
         )  # fmt: skip
         final_resolution_A: float = field(8.0, help="Resolution of the last rounds.", unit="A", gt=0)
         always_apply_symmetry: bool | None = field(
@@ -65,7 +65,11 @@ class AbInitio(Action):
             unit="A", gt=0, expert=True,
         )  # fmt: skip
         middle_resolution_A: float | None = field(
-            None, help="Resolution at the end of each start; none: 15, for T, O and I 9.", unit="A", gt=0, expert=True
+            None,
+            help="Resolution at the end of each start; none: 15, for T, O and I 9 or more.",
+            unit="A",
+            gt=0,
+            expert=True,
         )
         finish_rounds: int = field(
             6, help="Rounds with all images after the starts.", ge=2, le=100, expert=True
@@ -115,8 +119,12 @@ class AbInitio(Action):
         images = min(math.ceil(package["count"] / size), most_images(parameters, settings))
         width = package["box_px"] * package["pixel_size_A"]
         held = memory_needed(images, width, settings.finish_A)
-        visits = settings.starts * sum(settings.batch(images, one) for one in range(settings.rounds))
-        visits += 3 * settings.finish_rounds * images
+        rounds = range(settings.rounds)
+        spent = settings.starts * sum(
+            settings.batch(images, one) * self.seconds_an_image(settings, width, settings.start_limit_A(one))
+            for one in rounds
+        )  # fmt: skip
+        spent += 3 * settings.finish_rounds * images * self.seconds_an_image(settings, width, settings.middle_A)
         box = math.ceil(2.2 * width / settings.finish_A) + 8
         planes = AT_ONCE * 24 * (2 * box + 3) * (box + 3) if inputs.get("selection") else 0
         return Estimate(
@@ -124,9 +132,16 @@ class AbInitio(Action):
             + 256 * 8 * package["box_px"] ** 2 + planes,
             disk_bytes=2 * held + settings.starts * (96 * images + settings.classes * map_memory(box))
             + 3 * settings.classes * 4 * package["box_px"] ** 3,
-            core_seconds=20.0 + visits * SECONDS_AN_IMAGE,
+            core_seconds=20.0 + spent,
             tasks=settings.starts,
         )  # fmt: skip
+
+    @staticmethod
+    def seconds_an_image(settings: AbInitioSettings, width_A: float, limit_A: float) -> float:
+        """Return what it takes to weigh all poses of an image of a field of view at a resolution."""
+        directions = 4.0 * math.pi / (settings.units * settings.spacing(limit_A) ** 2)
+        angles_and_rings = 2.0 * settings.radius_A * width_A / limit_A**2
+        return float(settings.classes * (SECONDS_AN_IMAGE + SECONDS_A_SCORE * directions * angles_and_rings))
 
     def run(self, context: JobContext) -> None:
         """Run what is missing of the starts and of the finish, and record the maps."""

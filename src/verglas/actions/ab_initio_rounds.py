@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verglas.actions.ab_initio_images import images_of
-from verglas.actions.ab_initio_settings import LEG, settings_of, state_name
+from verglas.actions.ab_initio_settings import settings_of, state_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ def leg_of_start(
     save_arrays(task.scratch / f"{state_name(start, end)}.npz", {**state.arrays(), "judged": gain})
     return {
         "round": state.number, "limit_A": round(settings.start_limit_A(state.number - 1), 2),
-        "gain": round(float(state.gain[-LEG:].mean()), 3), "gain_on_unseen": round(gain, 3),
+        "gain": round(float(state.gain[before - end :].mean()), 3), "gain_on_unseen": round(gain, 3),
     }  # fmt: skip
 
 

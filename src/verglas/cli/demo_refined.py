@@ -118,8 +118,8 @@ def refined_sections(
     sections = [
         Section(
             "Ab-Initio 3D",
-            "Maps were found from random poses; nothing was given but the size of the particle, its mass and its "
-            "symmetry. Either hand fits projections alike, so the map was compared in both.",
+            "Nothing was given but the size of the particle, its mass and its symmetry. Either hand "
+            "fits projections alike, so the map was compared in both.",
             [("FSC with the true density falls to 0.5 at", f"{startup_A:.2f} A")],
             [(picture_of(project, start), "The map that Auto Refine starts from.")],
         ),

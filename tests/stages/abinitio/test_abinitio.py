@@ -1,4 +1,4 @@
-"""Ab-initio: from random poses to the molecule, in either hand; rounds can be stopped between any two."""
+"""Ab-initio: from nothing to the molecule, in either hand; rounds can be stopped between any two."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SETTINGS = AbInitioSettings(
 )  # fmt: skip
 
 
-def test_a_molecule_is_found_from_random_poses(tmp_path: Path) -> None:
+def test_a_molecule_is_found_from_nothing(tmp_path: Path) -> None:
     table, truth = make_particles(tmp_path, 120, BOX, PIXEL_A, symmetry="O", noise=1.2)
     for name in ("rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A"):
         table[name] = 0.0
@@ -47,11 +47,13 @@ def test_a_molecule_is_found_from_random_poses(tmp_path: Path) -> None:
     assert found.gains.max() > 0.0 and found.best == int(np.argmax(found.gains))
 
 
-def test_a_start_goes_on_from_what_was_kept_to_the_bit(tmp_path: Path) -> None:
-    table, _ = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry="D2", noise=1.0)
+@pytest.mark.parametrize(("symmetry", "classes"), [("D2", 1), ("O", 2)])
+def test_a_start_goes_on_from_what_was_kept_to_the_bit(tmp_path: Path, symmetry: str, classes: int) -> None:
+    table, _ = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry=symmetry, noise=1.0)
     how = AbInitioSettings(
-        radius_A=40.0, symmetry="D2", impose=True, rounds=8, mass_kDa=20.0, low_A=120.0, start_A=18.0
-    )
+        radius_A=40.0, symmetry=symmetry, impose=True, rounds=8, mass_kDa=20.0, low_A=120.0, start_A=18.0,
+        classes=classes,
+    )  # fmt: skip
     with ParticleStack(table, tmp_path) as stack:
         images = prepared(stack, np.arange(60), how, how.middle_A)
     learned, judged = split_images(60, how)
@@ -134,6 +136,8 @@ def test_what_is_not_given_follows_from_the_symmetry(symmetry: str, usual: tuple
     own = {"impose": not usual[0], "starts": 2, "start_A": 30.0, "middle_A": 20.0}
     given = AbInitioSettings(radius_A=60.0, symmetry=symmetry, **own)
     assert {name: getattr(given, name) for name in own} == own
+    # A larger particle shows as much at a coarser resolution.
+    assert AbInitioSettings(radius_A=160.0, symmetry=symmetry).start_A == (20.0 if symmetry == "O" else 40.0)
     # Only where directions are few does the finish search them finely.
     search_A, spacing = of.finish_search(8.0)
     assert (search_A, spacing < of.spacing(8.0)) == ((8.0, True) if symmetry == "O" else (12.0, False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,14 @@ from verglas.engine.polar_images import shift_penalty
 from verglas.engine.threads import single_blas_thread
 from verglas.geometry import point_group
 from verglas.signal import radial_average, resize
+from verglas.stages.abinitio.constraints import densest
+from verglas.stages.abinitio.settings import AbInitioSettings
+from verglas.stages.abinitio.state import AbInitioState
 
 CENTRINGS = 5
 COARSEST_CENTRING = 6.0
 """Images are centred in so many rounds, the first at so many deviations of their displacements."""
-STEPS = 6.0
+SHIFTS_A_RESOLUTION = 6.0
 """Resolution over the step of displacements."""
 WAVELENGTHS = 4.5, 3.0
 """Shortest wavelength of swellings, over the radius and the inverse root of the group's order, of one start and of the
@@ -27,13 +31,94 @@ next: only the smoothest patterns of the symmetry are as smooth as the first, so
 WAVES = 40
 SWELLING = 0.17
 """Standard deviation of the swellings, as a part of the density that swells."""
-AT_ONCE = 256
+RIDGE = 1e-3
+AT_ONCE, POINTS_AT_ONCE = 256, 512
+
+
+def begin_from_sphere(
+    state: AbInitioState, images: ParticleImages, learned: NDArray[np.int64], settings: AbInitioSettings, start: int, *,
+    threads: int = 1,
+) -> None:  # fmt: skip
+    """Do the first round of a start in a cubic group, in place: centre the images, and make maps of their sphere.
+
+    Parameters
+    ----------
+    state
+        Of the start.
+    images
+        All prepared images.
+    learned
+        Which of them the start learns from, shape (m,).
+    settings
+        Of the job.
+    start
+        Number of the start, from 0.
+    threads
+        Threads.
+
+    Notes
+    -----
+    From random poses a map begins with noise at all resolutions, which the images' poses then cling to. Smooth patterns
+    of a cubic group are few, so that one of some starts is near the particle's, from which its finer ones follow.
+    """
+    state.displacements_A, sphere = centred_on_sphere(
+        images, settings.start_limit_A(0), settings.radius_A, settings.shift_sigma_A, learned, threads=threads
+    )  # fmt: skip
+    width_A = images.band.box * images.band.pixel_size_A
+    box = working_box(width_A, settings.middle_A)
+    ball = densest(sphere.volume(box, width_A / box), width_A / box, settings.radius_A, settings.mass_kDa)
+    random = np.random.Generator(np.random.Philox([settings.seed, 5, start]))
+    state.volumes = np.stack([
+        swollen(ball, width_A / box, settings.radius_A, settings.symmetry, start, random, threads=threads)
+        for _ in range(settings.classes)
+    ])  # fmt: skip
+    state.steady = state.volumes
+    state.number = 1
+
+
+@dataclass(frozen=True)
+class Sphere:
+    """A round density.
+
+    Attributes
+    ----------
+    step_A
+        Distance between the shells that it is made of, the first half a step from the middle.
+    density
+        Of each shell, to 1/A^3; shape (shells,).
+    """
+
+    step_A: float
+    density: NDArray[np.float64]
+
+    @property
+    def radii_A(self) -> NDArray[np.float64]:
+        """Radius of each shell."""
+        return np.asarray((np.arange(len(self.density)) + 0.5) * self.step_A, np.float64)
+
+    def transform(self, k_per_A: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return its transform, which is that of its projections, at frequencies of shape (n,)."""
+        return np.asarray(shell_transforms(k_per_A, self.radii_A, self.step_A) @ self.density)
+
+    def volume(self, box: int, pixel_size_A: float) -> NDArray[np.float32]:
+        """Return it as a map of shape (box, box, box)."""
+        axis = (np.arange(box) - box // 2) * pixel_size_A
+        distance = np.sqrt(axis[:, None, None] ** 2 + axis[:, None] ** 2 + axis**2)
+        return np.asarray(
+            np.interp(distance, self.radii_A, self.density * pixel_size_A**3, right=0.0), np.float32
+        )  # fmt: skip
+
+
+def shell_transforms(k_per_A: NDArray[np.float64], radii_A: NDArray[np.float64], step_A: float) -> NDArray[np.float64]:
+    """Return transforms of round shells of density 1 and a thickness, shape (n, shells)."""
+    return np.asarray(4.0 * np.pi * radii_A**2 * step_A * np.sinc(2.0 * np.outer(k_per_A, radii_A)))
 
 
 def centred_on_sphere(
-    images: ParticleImages, limit_A: float, sigma_A: float, *, threads: int = 1
-) -> NDArray[np.float64]:
-    """Return the displacement of each image from the images' own spherical average, coarse to fine.
+    images: ParticleImages, limit_A: float, radius_A: float, sigma_A: float, learned: NDArray[np.int64] | None = None,
+    *, threads: int = 1,
+) -> tuple[NDArray[np.float64], Sphere]:  # fmt: skip
+    """Centre images on their own spherical average, coarse to fine.
 
     The projections of a sphere are the same from everywhere: no pose is needed.
 
@@ -43,55 +128,88 @@ def centred_on_sphere(
         Prepared images.
     limit_A
         Finest resolution.
+    radius_A
+        Of the particle.
     sigma_A
         Deviation of each coordinate of the displacements.
+    learned
+        Which images are averaged, shape (m,); all when None.
     threads
         Threads.
 
     Returns
     -------
-    ndarray, shape (n, 2)
-        Means of their posteriors, in A.
+    displacements_A : ndarray, shape (n, 2)
+        Means of their posteriors.
+    sphere : Sphere
+        The average.
+
+    Notes
+    -----
+    Uneven magnification, some percent at most, is left out.
     """
+    lowest_A = images.band.box * images.band.pixel_size_A / max(1, int(images.band.rings[0]))
+    first_A = max(limit_A, min(COARSEST_CENTRING * sigma_A, lowest_A))
+    averaged = np.arange(len(images)) if learned is None else learned
     found = np.zeros((len(images), 2))
-    first_A = max(limit_A, COARSEST_CENTRING * sigma_A)
     for number in range(CENTRINGS):
         now_A = first_A * (limit_A / first_A) ** (number / (CENTRINGS - 1))
-        found = _centred(images, now_A, sigma_A, found, threads)
-    return found
+        sphere = _average(images, averaged, now_A, radius_A, found, threads)
+        found = _means(images, sphere, now_A, sigma_A, threads)
+    return found, _average(images, averaged, limit_A, radius_A, found, threads)
 
 
-def _centred(
-    images: ParticleImages, limit_A: float, sigma_A: float, centre_A: NDArray[np.float64], threads: int
-) -> NDArray[np.float64]:
-    """Return means of displacements from the average of images moved to centres."""
+def _average(
+    images: ParticleImages, rows: NDArray[np.int64], limit_A: float, radius_A: float, centre_A: NDArray[np.float64],
+    threads: int,
+) -> Sphere:  # fmt: skip
+    """Return the sphere that explains some images, moved to their centres, best by least squares."""
     part = images.band.up_to(limit_A)
-    points, rings = len(part), part.rings
-    chunks = [slice(first, first + AT_ONCE) for first in range(0, len(images), AT_ONCE)]
+    points = len(part)
 
-    def summed(some: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        transfer = images.transfer[some, :points]
+    def summed(first: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        some = rows[first : first + AT_ONCE]
+        transfer, data = images.transfer[some, :points], images.data[some, :points]
         phase = 2.0 * np.pi * (centre_A[some, :1] * part.kx_per_A + centre_A[some, 1:] * part.ky_per_A)
-        data = images.data[some, :points]
         real = data.real * np.cos(phase) - data.imag * np.sin(phase)
         return (real * transfer).sum(axis=0, dtype=np.float64), (transfer**2).sum(axis=0, dtype=np.float64)
 
-    grid = hexagonal_shifts(limit_A / STEPS, 3.0 * sigma_A)
-    penalty = shift_penalty(grid, sigma_A)
-    shifts = 2.0 * np.pi * (np.outer(part.kx_per_A, grid[:, 0]) + np.outer(part.ky_per_A, grid[:, 1]))
-    cosines, sines = np.cos(shifts).astype(np.float32), np.sin(shifts).astype(np.float32)
+    value, power = np.zeros(points), np.zeros(points)
+    with ThreadPoolExecutor(threads) as pool:
+        for one, other in pool.map(summed, range(0, len(rows), AT_ONCE)):
+            value += one
+            power += other
+    step_A = 0.5 * limit_A
+    radii_A = np.asarray((np.arange(max(1, math.ceil(radius_A / step_A))) + 0.5) * step_A, np.float64)
+    shells = shell_transforms(np.hypot(part.kx_per_A, part.ky_per_A), radii_A, step_A)
+    normal = shells.T @ (power[:, None] * shells)
+    # Inner shells are small: each is held to zero by a part of what is known of it.
+    normal[np.diag_indices(len(normal))] *= 1.0 + RIDGE
+    return Sphere(step_A, np.asarray(np.linalg.lstsq(normal, shells.T @ value, rcond=None)[0], np.float64))
 
-    def moved(some: slice) -> NDArray[np.float64]:
-        product = images.data[some, :points] * (images.transfer[some, :points] * sphere)
-        logs = 2.0 * (product.real @ cosines - product.imag @ sines).astype(np.float64) - penalty
+
+def _means(images: ParticleImages, sphere: Sphere, limit_A: float, sigma_A: float, threads: int) -> NDArray[np.float64]:
+    """Return means of the displacements of images from a sphere."""
+    part = images.band.up_to(limit_A)
+    points = len(part)
+    model = sphere.transform(np.hypot(part.kx_per_A, part.ky_per_A)).astype(np.float32)
+    grid = hexagonal_shifts(limit_A / SHIFTS_A_RESOLUTION, 3.0 * sigma_A)
+    penalty = shift_penalty(grid, sigma_A)
+
+    def mean(first: int) -> NDArray[np.float64]:
+        some = slice(first, min(first + AT_ONCE, len(images)))
+        product = images.data[some, :points] * (images.transfer[some, :points] * model)
+        logs = np.tile(-penalty.astype(np.float64), (len(product), 1))
+        for begin in range(0, points, POINTS_AT_ONCE):
+            of = slice(begin, begin + POINTS_AT_ONCE)
+            phase = 2.0 * np.pi * (np.outer(part.kx_per_A[of], grid[:, 0]) + np.outer(part.ky_per_A[of], grid[:, 1]))
+            logs += 2.0 * (product.real[:, of] @ np.cos(phase).astype(np.float32))
+            logs -= 2.0 * (product.imag[:, of] @ np.sin(phase).astype(np.float32))
         weights = np.exp(logs - logs.max(axis=1, keepdims=True))
         return np.asarray((weights @ grid) / weights.sum(axis=1, keepdims=True))
 
     with single_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        values, powers = (sum(one) for one in zip(*pool.map(summed, chunks), strict=True))
-        value, power = (np.bincount(rings, one) for one in (values, powers))
-        sphere = np.divide(value, power, out=np.zeros_like(value), where=power > 0.0)[rings].astype(np.float32)
-        return np.concatenate(list(pool.map(moved, chunks)))
+        return np.concatenate(list(pool.map(mean, range(0, len(images), AT_ONCE))))
 
 
 def spherical(volume: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -124,11 +242,6 @@ def swollen(
         Where chance comes from.
     threads
         Threads.
-
-    Notes
-    -----
-    From random poses a map begins with noise at all resolutions, which the images' poses then cling to. Smooth patterns
-    of a cubic group are few, so that one of some starts is near the particle's, from which its finer ones follow.
     """
     operators = np.asarray(point_group(symmetry).operators, np.float64)
     shortest_A = WAVELENGTHS[start % len(WAVELENGTHS)] * radius_A / math.sqrt(len(operators))
@@ -146,5 +259,6 @@ def swollen(
     whole = resize(field.astype(np.float32), (len(volume),) * 3, workers=threads)
     pattern = whole - spherical(np.asarray(whole, np.float32))
     part = volume * pattern
-    strength = SWELLING * math.sqrt(float((volume**2).sum()) / max(float((part**2).sum()), 1e-30))
+    whole_power, part_power = (float((one**2).sum(dtype=np.float64)) for one in (volume, part))
+    strength = SWELLING * math.sqrt(whole_power / max(part_power, 1e-30))
     return np.asarray(volume + np.float32(strength) * part, np.float32)

@@ -24,7 +24,7 @@ from verglas.engine.pose_sums import PoseGrid
 from verglas.geometry import rotvec_to_matrix
 from verglas.signal import resize
 from verglas.stages.abinitio.constraints import centred, densest
-from verglas.stages.abinitio.first_maps import centred_on_sphere, spherical, swollen
+from verglas.stages.abinitio.first_maps import begin_from_sphere
 from verglas.stages.abinitio.settings import AbInitioSettings
 from verglas.stages.abinitio.state import AbInitioState
 
@@ -99,6 +99,9 @@ def start_round(
         Threads; they change nothing but the last bits of sums.
     """
     number = state.number
+    if number == 0 and settings.from_sphere:
+        begin_from_sphere(state, images, learned, settings, start, threads=threads)
+        return
     limit_A = settings.start_limit_A(number)
     symmetry = symmetry_now(state, settings)
     sums = [BandSums(images.band, settings.middle_A, symmetry) for _ in range(settings.classes)]
@@ -110,8 +113,6 @@ def start_round(
         several = [settings.taken(len(learned), start, n) for n in range(FIRST_BATCHES)]
         rows = learned[np.unique(np.concatenate(several))]
         some = images.select(rows)
-        if settings.from_sphere:
-            state.displacements_A = centred_on_sphere(images, limit_A, settings.shift_sigma_A, threads=threads)
         for k, one in enumerate(sums):
             mine = np.flatnonzero(state.reference[rows] == k)
             if mine.size:
@@ -120,18 +121,13 @@ def start_round(
     else:
         rows = learned[settings.taken(len(learned), start, number)]
         _expect(state, sums, images.select(rows), rows, limit_A, settings, start, symmetry, threads)
-    state.sums_volume = np.stack([one.arrays()["volume"] for one in sums])
-    state.sums_core = np.stack([one.arrays()["core"] for one in sums])
+    if not settings.from_sphere:
+        state.sums_volume = np.stack([one.arrays()["volume"] for one in sums])
+        state.sums_core = np.stack([one.arrays()["core"] for one in sums])
     pixel_A = sums[0].pixel_size_A
     made = np.stack([
         densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
     ])  # fmt: skip
-    if number == 0 and settings.from_sphere:
-        random = np.random.Generator(np.random.Philox([settings.seed, 5, start]))
-        made = np.stack([
-            swollen(spherical(one), pixel_A, settings.radius_A, symmetry, start, random, threads=threads)
-            for one in made
-        ])  # fmt: skip
     state.volumes = made
     if state.steady.shape == made.shape and (settings.from_sphere or limit_A > MOMENTUM_A):
         state.volumes = made + np.float32(MOMENTUM) * (made - state.steady)

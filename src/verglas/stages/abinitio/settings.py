@@ -21,14 +21,17 @@ MEMORY = 2.5
 """Sums hold about so many times the images of a fine round, those of earlier rounds faded; coarse rounds need none."""
 BATCH_FROM_SPHERE = 2000
 """Images of a round for each class in starts from a sphere, whose rounds are all fine and remember no earlier one."""
-FROM_SPHERE_A = 9.0, 9.0
-"""Resolution of the first and last round of starts from a sphere. Particles of a cubic group are nearly spheres at low
-resolution, which tells little of poses; they have few directions, which makes fine rounds cheap."""
+START_A, MIDDLE_A, ROUNDS = 40.0, 15.0, 60
+"""Of starts from random poses."""
+FROM_SPHERE_A, FROM_SPHERE_PART, FROM_SPHERE_ROUNDS = 9.0, 1.0 / 16.0, 20
+"""Starts from a sphere have one resolution, that part of the diameter or the first if that is coarser. Particles of a
+cubic group are nearly spheres at low resolution, which tells little of poses; they have few directions, so that fine
+rounds are cheap."""
 LEAST_BATCH = 60
 JUDGED_PART, MOST_JUDGED = 0.1, 500
 LEAST_LEARNED = 20
 SPACING, FINE_SPACING = 2.0, 1.0
-"""Angle between directions, over resolution / diameter: usually, and in the finish of cubic groups."""
+"""Angle between directions, over resolution / diameter: usually, and in the finish after starts from a sphere."""
 FINEST_SEARCH_A = 12.0
 """Finer searches of all poses take too long, but in cubic groups, which have few directions."""
 USUAL: Any = None
@@ -58,8 +61,8 @@ class AbInitioSettings:
     rounds
         Of each start. None: 20 from a sphere, otherwise 60.
     start_A, middle_A, finish_A
-        Resolution of a start's first rounds, of its last, and of the finish. None: 40 and 15, from a sphere 9, as far
-        as the others leave room.
+        Resolution of a start's first rounds, of its last, and of the finish. None: 40 and 15; from a sphere 9, or a
+        sixteenth of a larger diameter; as far as the others leave room.
     low_A
         Coarsest resolution used.
     finish_rounds
@@ -91,12 +94,15 @@ class AbInitioSettings:
     def __post_init__(self) -> None:
         if self.impose is USUAL:
             object.__setattr__(self, "impose", impose_from_start(self.symmetry))
-        first_A, last_A = FROM_SPHERE_A if self.from_sphere else (40.0, 15.0)
+        first_A, last_A = START_A, MIDDLE_A
+        if self.from_sphere:
+            first_A = last_A = max(FROM_SPHERE_A, FROM_SPHERE_PART * 2.0 * self.radius_A)
         middle_A = self.middle_A
         if middle_A is USUAL:
             middle_A = max(last_A if self.start_A is USUAL else min(last_A, self.start_A), self.finish_A)
         usual = {
-            "starts": usual_starts(self.symmetry, self.impose), "rounds": 20 if self.from_sphere else 60,
+            "starts": usual_starts(self.symmetry, self.impose),
+            "rounds": FROM_SPHERE_ROUNDS if self.from_sphere else ROUNDS,
             "middle_A": middle_A, "start_A": max(first_A, middle_A),
         }  # fmt: skip
         for name, value in usual.items():
@@ -169,7 +175,7 @@ class AbInitioSettings:
         What tells poses of a nearly round particle from each other is fine. A coarser search takes it off the right map
         again, which then gets worse from round to round.
         """
-        if self.impose and is_cubic(self.symmetry):
+        if self.from_sphere:
             return limit_A, FINE_SPACING * limit_A / (2.0 * self.radius_A)
         coarser = max(limit_A, FINEST_SEARCH_A)
         return coarser, self.spacing(coarser)
@@ -209,8 +215,8 @@ def impose_from_start(symmetry: str) -> bool:
 def usual_starts(symmetry: str, impose: bool | None = None) -> int:
     """Return how many starts leave little to chance.
 
-    Three of four find a map without symmetry, half of them one whose axes are found later. From a sphere a third to two
-    thirds do.
+    Three of four find a map without symmetry, half of them one whose axes are found later, some four in ten one that
+    begins with a sphere.
     """
     if int(point_group(symmetry).order) == 1:
         return 3
