@@ -24,7 +24,7 @@ from tools.measured import MEASURED, commit, record
 from verglas.engine import ParticleStack, align_maps
 from verglas.formats import ParticleTable
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
-from verglas.stages.abinitio import AbInitioSettings, maps_of_images, prepared, usual_starts
+from verglas.stages.abinitio import AbInitioSettings, AbInitioState, maps_of_images, prepared, usual_starts
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
@@ -87,14 +87,21 @@ def settings_for(name: str, made: SimulatedSet, starts: int | None = None, seed:
 
 
 def run_of_seed(name: str, made: SimulatedSet, images: Any, settings: AbInitioSettings) -> dict[str, Any]:
-    """Find the map of prepared images with the seed of some settings; return what came of it."""
+    """Find the map of prepared images with the seed of some settings; return what came of it, and of each start."""
+    starts: list[NDArray[np.float32]] = []
+
+    def keep(step: str, state: AbInitioState) -> None:
+        if step.startswith("start"):
+            starts.append(state.volumes[0].copy())
+
     began = time.process_time()
-    found = maps_of_images(images, settings)
+    found = maps_of_images(images, settings, progress=keep)
     spent = time.process_time() - began
     reached, mirrored = made.judge(found.maps.volumes[0])
     run = {
         "seed": settings.seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
-        "gain_on_unseen": [round(float(one), 2) for one in found.gains], "cpu_seconds": round(spent, 1),
+        "gain_on_unseen": [round(float(one), 2) for one in found.gains],
+        "starts_A": [round(made.judge(one)[0], 1) for one in starts], "cpu_seconds": round(spent, 1),
         "commit": commit(),
     }  # fmt: skip
     sys.stdout.write(f"{name}: {run}\n")
@@ -112,6 +119,12 @@ def earlier_runs(record_name: str, same: dict[str, Any], but: list[int]) -> list
     if any(figures.get(key) != value for key, value in same.items()):
         return []
     return [{"commit": content["commit"], **run} for run in figures["runs"] if run["seed"] not in but]
+
+
+def part_of_starts(runs: list[dict[str, Any]]) -> float | None:
+    """Return which part of the single starts came to a right map; None where no run says."""
+    starts = [one for run in runs for one in run.get("starts_A", ())]
+    return round(float(np.mean(np.array(starts) < RIGHT_A)), 3) if starts else None
 
 
 def try_seeds(
@@ -133,7 +146,7 @@ def try_seeds(
         runs.append(run_of_seed(name, made, images, replace(settings, seed=seed)))
         yield {
             **of_set,
-            "seeds": len(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),
+            "seeds": len(runs), "right_part_of_starts": part_of_starts(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),
             "preparing_cpu_seconds": round(preparing, 1),
             "median_cpu_seconds": float(np.median([one["cpu_seconds"] for one in runs])),
             "runs": sorted(runs, key=lambda one: one["seed"]),

@@ -47,6 +47,20 @@ def test_a_molecule_is_found_from_nothing(tmp_path: Path) -> None:
     assert found.gains.max() > 0.0 and found.best == int(np.argmax(found.gains))
 
 
+def test_a_molecule_is_found_from_random_poses_and_its_axes_later(tmp_path: Path) -> None:
+    table, truth = make_particles(tmp_path, 200, 32, 4.0, symmetry="D2", noise=0.7)
+    for name in ("rot_deg", "tilt_deg", "psi_deg", "origin_x_A", "origin_y_A"):
+        table[name] = 0.0
+    how = AbInitioSettings(
+        radius_A=42.0, symmetry="D2", starts=2, rounds=24, finish_A=12.0, finish_rounds=3, shift_sigma_A=8.0,
+        low_A=130.0,
+    )  # fmt: skip
+    with ParticleStack(table, tmp_path) as stack:
+        found = find_maps(stack, how)
+    aligned = align_maps(np.asarray(resize(found.maps.volumes[0], (32,) * 3), np.float32), truth, 4.0, limit_A=14.0)
+    assert fourier_shell_correlation(aligned.map, truth, 4.0).fsc[1:10].min() > 0.9
+
+
 @pytest.mark.parametrize(("symmetry", "classes"), [("D2", 1), ("O", 2)])
 def test_a_start_goes_on_from_what_was_kept_to_the_bit(tmp_path: Path, symmetry: str, classes: int) -> None:
     table, _ = make_particles(tmp_path, 60, BOX, PIXEL_A, symmetry=symmetry, noise=1.0)
