@@ -146,7 +146,8 @@ def try_seeds(
         runs.append(run_of_seed(name, made, images, replace(settings, seed=seed)))
         yield {
             **of_set,
-            "seeds": len(runs), "right_part_of_starts": part_of_starts(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),
+            "seeds": len(runs), "right_part": round(float(np.mean([one["right"] for one in runs])), 3),
+            "right_part_of_starts": part_of_starts(runs),
             "preparing_cpu_seconds": round(preparing, 1),
             "median_cpu_seconds": float(np.median([one["cpu_seconds"] for one in runs])),
             "runs": sorted(runs, key=lambda one: one["seed"]),

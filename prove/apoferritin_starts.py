@@ -30,7 +30,6 @@ from verglas.project import Project
 from verglas.signal import resize
 from verglas.stages.abinitio import AbInitioSettings, AbInitioState, maps_of_images, prepared
 
-
 RIGHT_FSC = 0.4
 """Of a start's map, before the finish: wrong ones correlate by less than 0.2."""
 
