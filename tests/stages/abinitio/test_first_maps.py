@@ -11,8 +11,9 @@ from tests.engine.particles import make_particles
 from verglas.engine import ParticleStack, prepare_reference, transform_map
 from verglas.geometry import point_group
 from verglas.signal import apply_filter, cosine_lowpass
-from verglas.stages.abinitio import AbInitioSettings, first_maps, first_state, prepared, split_images, start_round
-from verglas.stages.abinitio.first_maps import SWELLING, Sphere, centred_on_sphere, spherical, swollen
+from verglas.stages.abinitio import AbInitioSettings, first_state, prepared, sphere, split_images, start_round
+from verglas.stages.abinitio.first_maps import SWELLING, swollen
+from verglas.stages.abinitio.sphere import Sphere, centred_on_sphere, spherical
 
 BOX, PIXEL_A, SIGMA_A, RADIUS_A = 40, 3.0, 6.0, 42.0
 
@@ -32,10 +33,10 @@ def test_images_of_a_round_particle_are_centred_without_poses(
     true = -np.stack([table["origin_x_A"], table["origin_y_A"]], axis=-1)
     with ParticleStack(table, tmp_path) as stack:
         images = prepared(stack, np.arange(80), AbInitioSettings(radius_A=RADIUS_A, low_A=120.0), 9.0)
-    found, sphere = centred_on_sphere(images, 9.0, RADIUS_A, SIGMA_A)
+    found, ball = centred_on_sphere(images, 9.0, RADIUS_A, SIGMA_A)
     assert np.sqrt(((found - true) ** 2).mean()) < 1.0 < 4.0 < np.sqrt((true**2).mean())
     # In parts and by several threads it is the same; and images that are not averaged are centred all the same.
-    monkeypatch.setattr(first_maps, "AT_ONCE", 16)
+    monkeypatch.setattr(sphere, "AT_ONCE", 16)
     once = centred_on_sphere(images, 9.0, RADIUS_A, SIGMA_A)[0]
     np.testing.assert_allclose(once, found, atol=1e-4)
     assert np.array_equal(centred_on_sphere(images, 9.0, RADIUS_A, SIGMA_A, threads=3)[0], once)
@@ -46,17 +47,17 @@ def test_images_of_a_round_particle_are_centred_without_poses(
     # The density is that of the molecule, but for the scale that images are normalised to.
     got, true_one = (
         spherical(apply_filter(one, PIXEL_A, cosine_lowpass(10.0, 0.02)))
-        for one in (sphere.volume(BOX, PIXEL_A), truth)
+        for one in (ball.volume(BOX, PIXEL_A), truth)
     )  # fmt: skip
     assert np.corrcoef(got.ravel(), true_one.ravel())[0, 1] > 0.95
 
 
 def test_the_transform_of_a_sphere_is_that_of_its_map() -> None:
-    sphere = Sphere(4.0, np.array([0.0, 1.0, 2.0, 3.0, 3.0, 2.0, 1.0, 0.0]))
+    ball = Sphere(4.0, np.array([0.0, 1.0, 2.0, 3.0, 3.0, 2.0, 1.0, 0.0]))
     k = np.array([0.004, 0.01, 0.02, 0.03, 0.04])
-    reference = prepare_reference(sphere.volume(96, 1.5), 1.5, limit_A=6.0)
+    reference = prepare_reference(ball.volume(96, 1.5), 1.5, limit_A=6.0)
     slices = reference.slices(np.eye(3)[None], k, np.zeros_like(k))[0]
-    np.testing.assert_allclose(slices.real, sphere.transform(k), atol=0.03 * np.abs(sphere.transform(k)).max())
+    np.testing.assert_allclose(slices.real, ball.transform(k), atol=0.03 * np.abs(ball.transform(k)).max())
 
 
 @pytest.mark.parametrize("symmetry", ["T", "T2", "O", "I", "I2"])
