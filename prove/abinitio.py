@@ -24,7 +24,14 @@ from tools.measured import MEASURED, commit, record
 from verglas.engine import ParticleStack, align_maps
 from verglas.formats import ParticleTable
 from verglas.signal import fourier_shell_correlation, resize, resolution_at, sphere_mask
-from verglas.stages.abinitio import AbInitioSettings, AbInitioState, maps_of_images, prepared, usual_starts
+from verglas.stages.abinitio import (
+    AbInitioMaps,
+    AbInitioSettings,
+    AbInitioState,
+    maps_of_images,
+    prepared,
+    usual_starts,
+)
 from verglas.stages.simulation import StackParameters, make_density, read_atoms, simulate_stack
 from verglas.stages.simulation.models import write_asymmetric_model
 
@@ -86,8 +93,17 @@ def settings_for(name: str, made: SimulatedSet, starts: int | None = None, seed:
     )
 
 
-def run_of_seed(name: str, made: SimulatedSet, images: Any, settings: AbInitioSettings) -> dict[str, Any]:
-    """Find the map of prepared images with the seed of some settings; return what came of it, and of each start."""
+@dataclass(frozen=True)
+class Search:
+    """What a search found, the first class's map of each of its starts, and the CPU seconds that it took."""
+
+    found: AbInitioMaps
+    starts: list[NDArray[np.float32]]
+    cpu_s: float
+
+
+def searched(images: Any, settings: AbInitioSettings) -> Search:
+    """Find maps of prepared images, and keep what each start came to."""
     starts: list[NDArray[np.float32]] = []
 
     def keep(step: str, state: AbInitioState) -> None:
@@ -96,12 +112,17 @@ def run_of_seed(name: str, made: SimulatedSet, images: Any, settings: AbInitioSe
 
     began = time.process_time()
     found = maps_of_images(images, settings, progress=keep)
-    spent = time.process_time() - began
-    reached, mirrored = made.judge(found.maps.volumes[0])
+    return Search(found, starts, time.process_time() - began)
+
+
+def run_of_seed(name: str, made: SimulatedSet, images: Any, settings: AbInitioSettings) -> dict[str, Any]:
+    """Find the map of prepared images with the seed of some settings; return what came of it, and of each start."""
+    search = searched(images, settings)
+    reached, mirrored = made.judge(search.found.maps.volumes[0])
     run = {
         "seed": settings.seed, "fsc_05_A": round(reached, 2), "right": reached < RIGHT_A, "mirrored": mirrored,
-        "gain_on_unseen": [round(float(one), 2) for one in found.gains],
-        "starts_A": [round(made.judge(one)[0], 1) for one in starts], "cpu_seconds": round(spent, 1),
+        "gain_on_unseen": [round(float(one), 2) for one in search.found.gains],
+        "starts_A": [round(made.judge(one)[0], 1) for one in search.starts], "cpu_seconds": round(search.cpu_s, 1),
         "commit": commit(),
     }  # fmt: skip
     sys.stdout.write(f"{name}: {run}\n")
