@@ -25,6 +25,7 @@ INTERPRETER_BYTES = 300 * 2**20
 SCORES_BYTES = 100 * 2**20
 """Of all poses of the few images that are weighed at once."""
 SECONDS_AN_IMAGE, SECONDS_A_SCORE = 1e-4, 1.7e-8
+"""Of a round: for each image, and for each of its directions, angles and rings; from apoferritin in O at 9 A."""
 TAKE_CURRENT, TAKE_LAST = "take-current", "take-last-start"
 
 
@@ -65,12 +66,9 @@ class AbInitio(Action):
             unit="A", gt=0, expert=True,
         )  # fmt: skip
         middle_resolution_A: float | None = field(
-            None,
-            help="Resolution at the end of each start; none: 15, for T, O and I 9 or more.",
-            unit="A",
-            gt=0,
+            None, help="Resolution at the end of each start; none: 15, for T, O and I 9 or more.", unit="A", gt=0,
             expert=True,
-        )
+        )  # fmt: skip
         finish_rounds: int = field(
             6, help="Rounds with all images after the starts.", ge=2, le=100, expert=True
         )  # fmt: skip

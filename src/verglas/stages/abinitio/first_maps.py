@@ -30,20 +30,7 @@ def begin_from_sphere(
 ) -> None:  # fmt: skip
     """Do the first round of a start in a cubic group, in place: centre the images, and make maps of their sphere.
 
-    Parameters
-    ----------
-    state
-        Of the start.
-    images
-        All prepared images.
-    learned
-        Which of them the start learns from, shape (m,).
-    settings
-        Of the job.
-    start
-        Number of the start, from 0.
-    threads
-        Threads.
+    What it takes is what :func:`verglas.stages.abinitio.start_round` does.
 
     Notes
     -----

@@ -121,9 +121,10 @@ def start_round(
     else:
         rows = learned[settings.taken(len(learned), start, number)]
         _expect(state, sums, images.select(rows), rows, limit_A, settings, start, symmetry, threads)
-    if not settings.from_sphere:
-        state.sums_volume = np.stack([one.arrays()["volume"] for one in sums])
-        state.sums_core = np.stack([one.arrays()["core"] for one in sums])
+    kept = sums if settings.fade(len(learned), number + 1) > 0.0 else []
+    empty = np.zeros((settings.classes, 0))
+    state.sums_volume = np.stack([one.arrays()["volume"] for one in kept]) if kept else empty.astype(np.float32)
+    state.sums_core = np.stack([one.arrays()["core"] for one in kept]) if kept else empty
     pixel_A = sums[0].pixel_size_A
     made = np.stack([
         densest(one.map(ADDED, threads=threads), pixel_A, settings.radius_A, settings.mass_kDa) for one in sums
